@@ -1,0 +1,1 @@
+//! From features to logits, and from logits to calibrated probabilities.

@@ -1,0 +1,5 @@
+//! The pass that drives archive, audio and classify, and the record it makes of each sample.
+
+pub mod analysis;
+
+pub use analysis::{Analysis, Status};
