@@ -114,6 +114,16 @@ impl ContentHash {
         Ok(Self { algorithm, bytes })
     }
 
+    /// A hash from its digest; none where the length is not the algorithm's.
+    pub fn from_digest(algorithm: HashAlgorithm, digest: &[u8]) -> Option<Self> {
+        let mut bytes = [0u8; 32];
+        if digest.len() != algorithm.digest_len() {
+            return None;
+        }
+        bytes[..digest.len()].copy_from_slice(digest);
+        Some(Self { algorithm, bytes })
+    }
+
     /// The algorithm that made this hash.
     pub fn algorithm(&self) -> HashAlgorithm {
         self.algorithm

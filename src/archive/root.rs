@@ -1,0 +1,221 @@
+//! The root of an archive, and the only way drumfs opens an original: for reading, and never outside the root.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+
+/// An archive that can't be used.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// The folder is not there.
+    #[error("there is no folder {path}: check the spelling, or attach the drive it is on")]
+    NotFound {
+        /// The folder as it was given.
+        path: PathBuf,
+    },
+    /// The path names something that is not a folder.
+    #[error("{path} is not a folder: give the folder that holds the samples")]
+    NotAFolder {
+        /// The path as it was given.
+        path: PathBuf,
+    },
+    /// The folder can't be listed.
+    #[error("{path} can't be read: {source}")]
+    Unreadable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The root folder of an archive.
+///
+/// No descriptor of it is kept, so that a drive can be ejected while drumfs runs and be attached again.
+#[derive(Debug)]
+pub struct ArchiveRoot {
+    path: PathBuf,
+    /// O_NOATIME is allowed to the owner alone; tried until it is refused once.
+    no_atime: AtomicBool,
+}
+
+impl ArchiveRoot {
+    /// The archive at `path`, made absolute and free of links.
+    ///
+    /// # Errors
+    /// Where it is missing, not a folder, or can't be listed.
+    pub fn new(path: &Path) -> Result<Self, ArchiveError> {
+        let real = path.canonicalize().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ArchiveError::NotFound { path: path.to_owned() },
+            _ => ArchiveError::Unreadable { path: path.to_owned(), source },
+        })?;
+        if !real.is_dir() {
+            return Err(ArchiveError::NotAFolder { path: path.to_owned() });
+        }
+        std::fs::read_dir(&real).map_err(|source| ArchiveError::Unreadable { path: path.to_owned(), source })?;
+        Ok(Self { path: real, no_atime: AtomicBool::new(cfg!(target_os = "linux")) })
+    }
+
+    /// The absolute path of the root.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The absolute path of a sample, for messages and records.
+    pub fn absolute(&self, relative: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(relative))
+    }
+
+    /// Opens a sample for reading. No link in the path is followed and nothing above the root is reached, whatever
+    /// has been put in the place of a folder since the archive was walked. A FIFO that took a file's place does not
+    /// block.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a path that is empty, absolute or has `..`, and for anything that
+    /// is not a regular file.
+    pub fn open(&self, relative: &[u8]) -> io::Result<File> {
+        let escapes = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
+        if relative.split(|&b| b == b'/').any(escapes) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
+        }
+        let root = open_at(None, self.path.as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY)?;
+        let file = if self.no_atime.load(Ordering::Relaxed) {
+            match open_beneath(&root, relative, NO_ATIME) {
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                    self.no_atime.store(false, Ordering::Relaxed);
+                    open_beneath(&root, relative, 0)
+                }
+                result => result,
+            }
+        } else {
+            open_beneath(&root, relative, 0)
+        }?;
+        let file = File::from(file);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no longer a regular file"));
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(target_os = "linux")]
+const PATH_ONLY: libc::c_int = libc::O_PATH;
+#[cfg(not(target_os = "linux"))]
+const PATH_ONLY: libc::c_int = libc::O_RDONLY;
+#[cfg(target_os = "linux")]
+const NO_ATIME: libc::c_int = libc::O_NOATIME;
+#[cfg(not(target_os = "linux"))]
+const NO_ATIME: libc::c_int = 0;
+
+/// openat(2) with O_CLOEXEC; from the working directory where no folder is given.
+fn open_at(folder: Option<&OwnedFd>, path: &[u8], flags: libc::c_int) -> io::Result<OwnedFd> {
+    let path = CString::new(path)?;
+    let folder = folder.map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
+    // SAFETY: `path` is a NUL-terminated string that outlives the call and `folder` is an open descriptor or
+    // AT_FDCWD; openat keeps neither.
+    let fd = unsafe { libc::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just returned by openat and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+const READ: libc::c_int = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+/// Opens a file below `root` without following any link: openat2(2) where the kernel has it (Linux 5.6), one
+/// component after another elsewhere.
+fn open_beneath(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    match open_beneath_at_once(root, relative, extra) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {}
+        result => return result,
+    }
+    open_beneath_by_steps(root, relative, extra)
+}
+
+#[cfg(target_os = "linux")]
+fn open_beneath_at_once(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> io::Result<OwnedFd> {
+    let path = CString::new(relative)?;
+    // SAFETY: open_how is plain integers, for which all zeros is valid.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (READ | extra | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: the path and `how` outlive the call, and the size given is that of `how`.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            root.as_raw_fd(),
+            path.as_ptr(),
+            &how as *const libc::open_how,
+            std::mem::size_of::<libc::open_how>(),
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just returned by openat2 and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+fn open_beneath_by_steps(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> io::Result<OwnedFd> {
+    let mut parts = relative.split(|&b| b == b'/').peekable();
+    let mut folder: Option<OwnedFd> = None;
+    while let Some(part) = parts.next() {
+        let at = Some(folder.as_ref().unwrap_or(root));
+        if parts.peek().is_none() {
+            return open_at(at, part, READ | extra);
+        }
+        folder = Some(open_at(at, part, PATH_ONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW)?);
+    }
+    Err(io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> (tempfile::TempDir, ArchiveRoot) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("in/pack")).unwrap();
+        std::fs::write(dir.path().join("in/pack/kick.wav"), b"inside").unwrap();
+        std::fs::write(dir.path().join("secret"), b"outside").unwrap();
+        let root = ArchiveRoot::new(&dir.path().join("in")).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn opens_what_is_inside_and_nothing_else() {
+        let (dir, root) = archive();
+        assert!(root.open(b"pack/kick.wav").is_ok());
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("in/up")).unwrap();
+        std::os::unix::fs::symlink("kick.wav", dir.path().join("in/pack/link.wav")).unwrap();
+        for bad in [&b"../secret"[..], b"/etc/passwd", b"", b"pack/../../secret", b"up/secret", b"pack/link.wav", b"pack"] {
+            assert!(root.open(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn the_way_without_openat2_refuses_the_same() {
+        let (dir, root) = archive();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("in/up")).unwrap();
+        let fd = open_at(None, root.path().as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY).unwrap();
+        assert!(open_beneath_by_steps(&fd, b"pack/kick.wav", 0).is_ok());
+        assert!(open_beneath_by_steps(&fd, b"up/secret", 0).is_err());
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_sample_does_not_block() {
+        let (dir, root) = archive();
+        let fifo = CString::new(dir.path().join("in/pack/pipe.wav").as_os_str().as_bytes()).unwrap();
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        assert!(root.open(b"pack/pipe.wav").is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong with a store, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A store that can't be opened, read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process owns it.
+    #[error(
+        "the store {path} is in use by {owner}. While it is mounted, its own files are the way in: save rules in \
+         MOUNT/_control/rules.yml, append to MOUNT/_control/overrides.jsonl, read MOUNT/_control/index.jsonl; or \
+         unmount it first"
+    )]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+        /// Who owns it, as far as is known.
+        owner: String,
+    },
+    /// A newer drumfs wrote it.
+    #[error(
+        "the store {path} was written by a newer drumfs (schema {found}, this one reads up to {supported}): update \
+         drumfs, or give another folder with --store"
+    )]
+    Newer {
+        /// The store's folder.
+        path: PathBuf,
+        /// The schema version found.
+        found: u32,
+        /// The newest schema version this program reads.
+        supported: u32,
+    },
+    /// The database can't be read.
+    #[error(
+        "the store {path} is damaged ({reason}). Run the same command with --repair: it sets the damaged database \
+         aside, keeps your overrides and rules, and listens to the archive again"
+    )]
+    Damaged {
+        /// The store's folder.
+        path: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// It belongs to another archive.
+    #[error("the store {path} belongs to the archive {found}, not to {wanted}: give another folder with --store")]
+    OtherArchive {
+        /// The store's folder.
+        path: PathBuf,
+        /// The archive it was made for.
+        found: PathBuf,
+        /// The archive it was opened for.
+        wanted: PathBuf,
+    },
+    /// The disk or the system failed.
+    #[error("{path}: {source}{}", if is_full(.source) { ". Free some space and run it again: nothing that was \
+        acknowledged is lost" } else { "" })]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No place for the store is known.
+    #[error("neither XDG_STATE_HOME nor HOME is set: say where to keep what is heard with --store DIR")]
+    NoHome,
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+impl StoreError {
+    /// A failed system call on a file of the store.
+    pub fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// What sled reports, with the store's folder.
+    pub(super) fn sled(path: impl Into<PathBuf>, error: sled::Error) -> Self {
+        let path = path.into();
+        match error {
+            sled::Error::Io(source) => Self::Io { path, source },
+            sled::Error::Corruption { .. } => Self::Damaged { path, reason: "its data is corrupt".to_owned() },
+            other => Self::Damaged { path, reason: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Where a store lives when nobody says otherwise.
+
+use std::env;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// The folder for the store of `archive` (absolute, without links): below `$XDG_STATE_HOME`, or `~/.local/state`
+/// (XDG Base Directory Specification 0.8), or `~/Library/Application Support` on macOS; named after the archive's
+/// folder and the hash of its path, so that two archives never share one.
+///
+/// # Errors
+/// [`StoreError::NoHome`] where no home folder is known.
+pub fn default_folder(archive: &Path) -> Result<PathBuf, StoreError> {
+    let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = match set("XDG_STATE_HOME") {
+        Some(state) => state,
+        None => {
+            let home = set("HOME").ok_or(StoreError::NoHome)?;
+            home.join(if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" })
+        }
+    };
+    let name = archive.file_name().map_or("archive".into(), |name| name.to_string_lossy());
+    let plain: String =
+        name.chars().map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).take(40).collect();
+    let hash = xxhash_rust::xxh3::xxh3_64(archive.as_os_str().as_bytes());
+    Ok(state.join("drumfs").join(format!("{plain}-{:08x}", hash as u32)))
+}

@@ -1,0 +1,195 @@
+//! Opening a store: one owner at a time, the schema it was written with, and what to do when it is damaged.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::journal::Journal;
+use super::trees::Store;
+use super::{JournalEntry, JournalEvent, StoreError};
+use crate::archive::{ContentHash, HashAlgorithm};
+
+/// The schema this program writes, and the newest it reads. A change of what the trees hold raises it.
+pub(super) const SCHEMA: u32 = 1;
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The store's folder; made where it is missing, for this user alone.
+    pub folder: PathBuf,
+    /// The archive it is for, absolute and without links.
+    pub archive: PathBuf,
+    /// Whether a damaged database is set aside and made anew from the journal.
+    pub repair: bool,
+    /// What the owner is doing, for the message another process gets: `mounted at /…`.
+    pub purpose: String,
+}
+
+/// A store that was opened, and what had to be done for it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// What a person should be told, if anything.
+    pub notice: Option<String>,
+}
+
+impl OpenOptions {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// As [`StoreError`] tells: in use, newer, damaged, another archive's, or the system failing.
+    pub fn open(&self) -> Result<Opened, StoreError> {
+        let at = |source| StoreError::io(&self.folder, source);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at)?;
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
+        let mut notice = None;
+        let db = match self.open_db() {
+            Ok(db) => db,
+            Err(StoreError::Damaged { reason, .. }) if self.without_snapshots()? => {
+                // sled makes its snapshot anew from the log; a damaged snapshot alone costs nothing.
+                let db = self.open_db_or_repair(&mut notice)?;
+                notice.get_or_insert(format!("the store's snapshot was damaged ({reason}) and was made anew"));
+                db
+            }
+            Err(StoreError::Damaged { path, reason }) if self.repair => {
+                self.set_aside(&path, &reason, &mut notice)?;
+                self.open_db()?
+            }
+            Err(error) => return Err(error),
+        };
+        let journal_path = self.folder.join("journal.jsonl");
+        let journal = Journal::open(&journal_path).map_err(|source| StoreError::io(&journal_path, source))?;
+        let store = Store::new(db, self.folder.clone(), journal)?;
+        self.check_archive(&store)?;
+        if store.is_new()? {
+            self.replay(&store, &journal_path, &mut notice)?;
+        }
+        store.mark_opened(&self.archive)?;
+        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose)).map_err(at)?;
+        Ok(Opened { store, notice })
+    }
+
+    fn open_db_or_repair(&self, notice: &mut Option<String>) -> Result<sled::Db, StoreError> {
+        match self.open_db() {
+            Err(StoreError::Damaged { path, reason }) if self.repair => {
+                self.set_aside(&path, &reason, notice)?;
+                self.open_db()
+            }
+            result => result,
+        }
+    }
+
+    fn db_path(&self) -> PathBuf {
+        self.folder.join("db")
+    }
+
+    fn open_db(&self) -> Result<sled::Db, StoreError> {
+        let config = sled::Config::new()
+            .path(self.db_path())
+            .mode(sled::Mode::HighThroughput)
+            .cache_capacity(48 << 20)
+            .flush_every_ms(Some(500));
+        // sled 0.34 panics on a truncated file.
+        let opened = silent_catch(|| config.open());
+        let db = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+                let owner = fs::read_to_string(self.folder.join("owner"))
+                    .map_or_else(|_| "another drumfs".to_owned(), |owner| format!("another drumfs ({})", owner.trim()));
+                return Err(StoreError::InUse { path: self.folder.clone(), owner });
+            }
+            Ok(Err(error)) => return Err(StoreError::sled(&self.folder, error)),
+            Err(reason) => return Err(StoreError::Damaged { path: self.folder.clone(), reason }),
+        };
+        let found = Store::schema_of(&db).map_err(|error| StoreError::sled(&self.folder, error))?;
+        match found {
+            Some(found) if found > SCHEMA => {
+                Err(StoreError::Newer { path: self.folder.clone(), found, supported: SCHEMA })
+            }
+            _ => Ok(db),
+        }
+    }
+
+    /// Moves sled's snapshots aside; whether there were any.
+    fn without_snapshots(&self) -> Result<bool, StoreError> {
+        let at = |source| StoreError::io(self.db_path(), source);
+        let mut any = false;
+        let entries = match fs::read_dir(self.db_path()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(at(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(at)?;
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with("snap.") {
+                let aside = self.folder.join(format!("damaged-{}", name.to_string_lossy()));
+                fs::rename(entry.path(), aside).map_err(at)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Moves the database aside, under a name that is free.
+    fn set_aside(&self, path: &Path, reason: &str, notice: &mut Option<String>) -> Result<(), StoreError> {
+        let aside = (1..).map(|n| self.folder.join(format!("damaged-db-{n}"))).find(|aside| !aside.exists());
+        let Some(aside) = aside else {
+            return Err(StoreError::Damaged { path: path.to_owned(), reason: reason.to_owned() });
+        };
+        fs::rename(self.db_path(), &aside).map_err(|source| StoreError::io(self.db_path(), source))?;
+        *notice = Some(format!(
+            "the damaged database ({reason}) was set aside as {}; overrides and rules come from journal.jsonl, and the \
+             archive is listened to again",
+            aside.display()
+        ));
+        Ok(())
+    }
+
+    fn check_archive(&self, store: &Store) -> Result<(), StoreError> {
+        match store.archive()? {
+            Some(found) if found != self.archive => Err(StoreError::OtherArchive {
+                path: self.folder.clone(),
+                found,
+                wanted: self.archive.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fills a new database from the journal of one that is gone.
+    fn replay(&self, store: &Store, journal: &Path, notice: &mut Option<String>) -> Result<(), StoreError> {
+        let (entries, bad) = Journal::read(journal).map_err(|source| StoreError::io(journal, source))?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for JournalEntry { event, at } in &entries {
+            match event {
+                JournalEvent::Override { hash, hash_algorithm, label, note } => {
+                    let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
+                    let Ok(hash) = ContentHash::from_hex(algorithm, hash) else { continue };
+                    store.restore_override(&hash, label.as_deref(), note.as_deref(), *at)?;
+                }
+                JournalEvent::Rules { text } => store.restore_rules(text)?,
+            }
+        }
+        store.flush()?;
+        if bad > 0 {
+            let told = format!("{bad} lines of {} could not be read and were passed over", journal.display());
+            *notice = Some(notice.take().map_or(told.clone(), |before| format!("{before}; {told}")));
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work` and turns a panic into its message, without the default report on stderr.
+fn silent_catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    std::panic::set_hook(hook);
+    result.map_err(|payload| crate::panic_message(payload.as_ref()))
+}

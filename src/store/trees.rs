@@ -1,0 +1,294 @@
+//! The trees of the database and what each holds.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sled::{Batch, Tree};
+
+use super::journal::Journal;
+use super::open::SCHEMA;
+use super::{JournalEntry, JournalEvent, StoreError};
+use crate::archive::discover::path_from_bytes;
+use crate::archive::{ContentHash, HashAlgorithm};
+use crate::index::Analysis;
+
+/// What is known of one path of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleEntry {
+    /// Size in bytes when it was heard.
+    pub size: u64,
+    /// Time of last modification when it was heard, in nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// The content; none where the file could not be read.
+    pub hash: Option<ContentHash>,
+    /// Why it could not be read.
+    pub unreadable: Option<String>,
+    /// Whether the last whole pass did not find it.
+    pub missing: bool,
+}
+
+/// A person's word on one content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Override {
+    /// A fine label, a canonical label, or a folder of the rules.
+    pub label: String,
+    /// A remark.
+    pub note: Option<String>,
+    /// When it was said, in seconds since 1970.
+    pub at: f64,
+}
+
+/// The rules in force, and a draft that was refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RulesState {
+    /// The text in force; none where none was ever saved.
+    pub active: Option<String>,
+    /// The last text that was refused, until one is accepted.
+    pub draft: Option<String>,
+}
+
+/// An open store. One process has it at a time; every method may be called from any thread.
+pub struct Store {
+    db: sled::Db,
+    meta: Tree,
+    samples: Tree,
+    analyses: Tree,
+    overrides: Tree,
+    rules: Tree,
+    folder: PathBuf,
+    journal: Mutex<Journal>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+fn seconds_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+impl Store {
+    pub(super) fn new(db: sled::Db, folder: PathBuf, journal: Journal) -> Result<Self, StoreError> {
+        let tree = |name: &str| db.open_tree(name).map_err(|error| StoreError::sled(&folder, error));
+        Ok(Self {
+            meta: tree("meta")?,
+            samples: tree("samples")?,
+            analyses: tree("analyses")?,
+            overrides: tree("overrides")?,
+            rules: tree("rules")?,
+            db,
+            folder,
+            journal: Mutex::new(journal),
+        })
+    }
+
+    /// The store's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn failed(&self, error: sled::Error) -> StoreError {
+        StoreError::sled(&self.folder, error)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        postcard::from_bytes(bytes)
+            .map_err(|error| StoreError::Damaged { path: self.folder.clone(), reason: format!("a record: {error}") })
+    }
+
+    fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
+        postcard::to_stdvec(value)
+            .map_err(|error| StoreError::io(&self.folder, std::io::Error::other(error.to_string())))
+    }
+
+    /// The schema a database was written with; none for a new one.
+    pub(super) fn schema_of(db: &sled::Db) -> sled::Result<Option<u32>> {
+        let value = db.open_tree("meta")?.get("schema")?;
+        Ok(value.and_then(|bytes| bytes.as_ref().try_into().ok().map(u32::from_be_bytes)))
+    }
+
+    pub(super) fn is_new(&self) -> Result<bool, StoreError> {
+        self.meta.get("schema").map(|schema| schema.is_none()).map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn archive(&self) -> Result<Option<PathBuf>, StoreError> {
+        let value = self.meta.get("archive").map_err(|error| self.failed(error))?;
+        Ok(value.map(|bytes| path_from_bytes(bytes.to_vec())))
+    }
+
+    pub(super) fn mark_opened(&self, archive: &Path) -> Result<(), StoreError> {
+        self.meta.insert("schema", &SCHEMA.to_be_bytes()).map_err(|error| self.failed(error))?;
+        self.meta.insert("archive", archive.as_os_str().as_bytes()).map_err(|error| self.failed(error))?;
+        self.flush()
+    }
+
+    /// Writes everything to the disk.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map(drop).map_err(|error| self.failed(error))
+    }
+
+    // Samples and analyses.
+
+    /// Every sample, ordered by path bytes.
+    pub fn samples(&self) -> impl Iterator<Item = Result<(Vec<u8>, SampleEntry), StoreError>> + '_ {
+        self.samples.iter().map(|item| {
+            let (path, value) = item.map_err(|error| self.failed(error))?;
+            Ok((path.to_vec(), self.decode(&value)?))
+        })
+    }
+
+    /// One sample.
+    pub fn sample(&self, path: &[u8]) -> Result<Option<SampleEntry>, StoreError> {
+        let value = self.samples.get(path).map_err(|error| self.failed(error))?;
+        value.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    /// What `model` heard in a content.
+    pub fn analysis(&self, hash: &ContentHash, model: &str) -> Result<Option<Analysis>, StoreError> {
+        let value = self.analyses.get(analysis_key(hash, model)).map_err(|error| self.failed(error))?;
+        value.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    /// Whether `model` has heard a content.
+    pub fn has_analysis(&self, hash: &ContentHash, model: &str) -> Result<bool, StoreError> {
+        self.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
+    }
+
+    /// Writes a batch of what was heard. Analyses go first, so that no sample ever points at one that is not there.
+    pub fn record(
+        &self,
+        model: &str,
+        analyses: &[(ContentHash, &Analysis)],
+        samples: &[(&[u8], &SampleEntry)],
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (hash, analysis) in analyses {
+            batch.insert(analysis_key(hash, model), self.encode(analysis)?);
+        }
+        self.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
+        let mut batch = Batch::default();
+        for (path, entry) in samples {
+            batch.insert(*path, self.encode(entry)?);
+        }
+        self.samples.apply_batch(batch).map_err(|error| self.failed(error))
+    }
+
+    /// Forgets paths: their content is known under another. What was heard in them stays.
+    pub fn forget_paths<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        paths.for_each(|path| batch.remove(path));
+        self.samples.apply_batch(batch).map_err(|error| self.failed(error))
+    }
+
+    // What people said.
+
+    /// Every override.
+    pub fn overrides(&self) -> impl Iterator<Item = Result<(ContentHash, Override), StoreError>> + '_ {
+        self.overrides.iter().map(|item| {
+            let (key, value) = item.map_err(|error| self.failed(error))?;
+            let hash = hash_of_key(&key).ok_or_else(|| StoreError::Damaged {
+                path: self.folder.clone(),
+                reason: "an override's hash".to_owned(),
+            })?;
+            Ok((hash, self.decode(&value)?))
+        })
+    }
+
+    /// Records overrides (none as the label takes one back). When this returns they are on the disk.
+    pub fn set_overrides(
+        &self,
+        changes: &[(ContentHash, Option<String>, Option<String>)],
+    ) -> Result<Vec<(ContentHash, Option<Override>)>, StoreError> {
+        let at = seconds_now();
+        let entries: Vec<JournalEntry> = changes
+            .iter()
+            .map(|(hash, label, note)| JournalEntry {
+                at,
+                event: JournalEvent::Override {
+                    hash: hash.to_hex(),
+                    hash_algorithm: hash.algorithm().name().to_owned(),
+                    label: label.clone(),
+                    note: note.clone(),
+                },
+            })
+            .collect();
+        self.append(&entries)?;
+        let mut done = Vec::with_capacity(changes.len());
+        for (hash, label, note) in changes {
+            self.restore_override(hash, label.as_deref(), note.as_deref(), at)?;
+            let said = label.clone().map(|label| Override { label, note: note.clone(), at });
+            done.push((*hash, said));
+        }
+        self.flush()?;
+        Ok(done)
+    }
+
+    pub(super) fn restore_override(
+        &self,
+        hash: &ContentHash,
+        label: Option<&str>,
+        note: Option<&str>,
+        at: f64,
+    ) -> Result<(), StoreError> {
+        let result = match label {
+            Some(label) => {
+                let said = Override { label: label.to_owned(), note: note.map(str::to_owned), at };
+                self.overrides.insert(hash.key(), self.encode(&said)?)
+            }
+            None => self.overrides.remove(hash.key()),
+        };
+        result.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// The rules in force and the draft that was refused.
+    pub fn rules(&self) -> Result<RulesState, StoreError> {
+        let text = |name: &str| -> Result<Option<String>, StoreError> {
+            let value = self.rules.get(name).map_err(|error| self.failed(error))?;
+            Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        Ok(RulesState { active: text("active")?, draft: text("draft")? })
+    }
+
+    /// Puts rules in force and drops the draft. When this returns they are on the disk.
+    pub fn accept_rules(&self, text: &str) -> Result<(), StoreError> {
+        self.append(&[JournalEntry { at: seconds_now(), event: JournalEvent::Rules { text: text.to_owned() } }])?;
+        self.restore_rules(text)?;
+        self.flush()
+    }
+
+    pub(super) fn restore_rules(&self, text: &str) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.insert("active", text);
+        batch.remove("draft");
+        self.rules.apply_batch(batch).map_err(|error| self.failed(error))
+    }
+
+    /// Keeps a draft that was refused, so that nobody has to write it again.
+    pub fn keep_draft(&self, text: &str) -> Result<(), StoreError> {
+        self.rules.insert("draft", text).map_err(|error| self.failed(error))?;
+        self.flush()
+    }
+
+    fn append(&self, entries: &[JournalEntry]) -> Result<(), StoreError> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.append(entries).map_err(|source| StoreError::io(self.folder.join("journal.jsonl"), source))
+    }
+}
+
+fn analysis_key(hash: &ContentHash, model: &str) -> Vec<u8> {
+    let mut key = hash.key();
+    key.extend_from_slice(model.as_bytes());
+    key
+}
+
+fn hash_of_key(key: &[u8]) -> Option<ContentHash> {
+    let (&algorithm, digest) = key.split_first()?;
+    let algorithm = HashAlgorithm::ALL.into_iter().find(|known| *known as u8 == algorithm)?;
+    ContentHash::from_digest(algorithm, digest)
+}
