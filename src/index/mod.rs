@@ -1,5 +1,9 @@
 //! The pass that drives archive, audio and classify, and the record it makes of each sample.
 
 pub mod analysis;
+pub mod listen;
+pub mod pass;
+pub mod record;
 
 pub use analysis::{Analysis, Status};
+pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};

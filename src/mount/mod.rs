@@ -1,1 +1,28 @@
-//! mount
+//! The view as a file system: what each file operation does (testable without a mount), and FUSE around it.
+//!
+//! Three kinds of thread. Those that serve requests read the current view and never wait for anything but the disk.
+//! One, the keeper, changes what is shown: it takes rules, overrides and what was heard, makes the next view, swaps
+//! it, tells the kernel, and only then answers whoever asked. One more makes indexing passes. Since no thread that
+//! serves requests ever tells the kernel to forget something, the kernel never waits for a thread that waits for it.
+
+mod attr;
+mod control;
+mod core;
+mod errno;
+mod fuse;
+mod handles;
+mod indexer;
+mod keeper;
+mod notify;
+mod overrides;
+pub mod platform;
+mod session;
+mod status;
+mod stream;
+
+pub use self::core::{Core, OpenKind, Opened};
+pub use attr::{Attr, Kind};
+pub use errno::FsError;
+pub use keeper::{Keeper, KeeperHandle, Shared};
+pub use notify::{Invalidate, NoKernel};
+pub use session::{MountError, MountOptions, Mounted};

@@ -1,1 +1,15 @@
-//! view
+//! The virtual tree for one state of catalogue and rules: immutable, swapped whole. Knows nothing of FUSE and does no
+//! I/O.
+
+mod build;
+mod catalogue;
+mod generated;
+mod ino;
+mod names;
+mod tree;
+
+pub use build::ViewInput;
+pub use catalogue::{Catalogue, Sample};
+pub use generated::{Generated, Numbers, error_line};
+pub use ino::{Ino, ROOT};
+pub use tree::{DirId, Node, View};

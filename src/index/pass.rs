@@ -1,0 +1,509 @@
+//! The indexing pass: walk, compare with what is known, listen to what is new, record it.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use thiserror::Error;
+
+use super::listen::{Listener, Source};
+use super::{Analysis, Status};
+use crate::archive::discover::mtime_ns;
+use crate::archive::{
+    ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
+};
+use crate::classify::Classifier;
+use crate::store::{SampleEntry, Store, StoreError};
+
+/// Files up to this size (bytes) are held in memory while they are heard; larger ones are hashed and decoded through
+/// the open file, so that memory stays bounded.
+const IN_MEMORY_MAX: u64 = 16 << 20;
+
+/// What was heard is written when this many files are ready or this much time has gone by: a crash costs no more.
+const BATCH_FILES: usize = 512;
+const BATCH_TIME: Duration = Duration::from_millis(400);
+
+/// A pass that could not be made.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// The archive can't be walked.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The store can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The threads can't be started.
+    #[error("the threads of the indexing pass can't be started: {0}")]
+    Threads(String),
+}
+
+/// How to make a pass.
+#[derive(Debug, Clone)]
+pub struct PassOptions {
+    /// How many files are heard at a time.
+    pub threads: usize,
+    /// How contents are named.
+    pub algorithm: HashAlgorithm,
+    /// Folders that are not entered (absolute): the mounts of drumfs itself.
+    pub exclude: Vec<PathBuf>,
+    /// Whether samples are marked missing even where more than half of the archive is gone.
+    pub forget_missing: bool,
+}
+
+/// One path with what is now known of it.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Relative path, raw bytes.
+    pub path: Vec<u8>,
+    /// What the store holds of it.
+    pub entry: SampleEntry,
+    /// What was heard in it; none where it could not be read or is missing.
+    pub analysis: Option<Arc<Analysis>>,
+}
+
+/// What a pass tells while it runs.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// The walk is over: so many samples are there, so many of them are to be heard.
+    Planned {
+        /// Samples found.
+        found: u64,
+        /// Samples to be heard.
+        todo: u64,
+    },
+    /// These were heard and are in the store, or are known to be missing.
+    Recorded(&'a [Update]),
+    /// These paths are forgotten: their content is known under another.
+    Moved(&'a [Vec<u8>]),
+}
+
+/// How a pass ended.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Summary {
+    /// Samples found in the archive.
+    pub found: u64,
+    /// Samples that had not changed and were not opened.
+    pub unchanged: u64,
+    /// Samples that were heard or recognised in this pass.
+    pub heard: u64,
+    /// Those of them whose content was known already under another path.
+    pub duplicates: u64,
+    /// Those of them that could not be classified, by status.
+    pub failed: HashMap<Status, u64>,
+    /// Samples that were known and are not there.
+    pub gone: u64,
+    /// Whether more than half of the known samples were absent, so that nothing was marked missing.
+    pub mostly_absent: bool,
+    /// Folders and files that could not be looked at, with the reason.
+    pub problems: Vec<String>,
+    /// What was passed over.
+    pub skipped: Skipped,
+    /// Whether the pass was stopped before its end.
+    pub interrupted: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How long the walk and the comparison took.
+    pub elapsed_walk: Duration,
+}
+
+impl Summary {
+    /// Files that could not be classified and are no more than that.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.values().sum()
+    }
+}
+
+/// Makes a pass. `tell` is called on this thread only.
+pub struct Pass<'a> {
+    /// The archive.
+    pub root: &'a ArchiveRoot,
+    /// Where it is recorded.
+    pub store: &'a Store,
+    /// What listens.
+    pub classifier: &'a Arc<Classifier>,
+    /// How.
+    pub options: PassOptions,
+    /// Set from anywhere to stop; the next pass goes on from there.
+    pub cancel: &'a AtomicBool,
+}
+
+struct Heard {
+    update: Update,
+    hash: Option<ContentHash>,
+    /// Present where this thread listened; none where the content was known.
+    fresh: bool,
+}
+
+impl Pass<'_> {
+    /// Runs the pass to its end or until it is cancelled.
+    ///
+    /// # Errors
+    /// Where the archive's root or the store fails; a single file never ends a pass.
+    pub fn run(&self, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Summary, PassError> {
+        let started = Instant::now();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.options.threads)
+            .thread_name(|n| format!("listen-{n}"))
+            .build()
+            .map_err(|error| PassError::Threads(error.to_string()))?;
+        let discovery = pool.install(|| discover(self.root, &self.options.exclude, self.cancel))?;
+        let mut summary = Summary { found: discovery.samples.len() as u64, ..Summary::default() };
+        let (work, gone) = self.compare(&discovery, &mut summary)?;
+        summary.elapsed_walk = started.elapsed();
+        summary.skipped = discovery.skipped;
+        summary.interrupted = discovery.cancelled;
+        summary.problems = discovery.problems.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
+        drop(discovery);
+        tell(Progress::Planned { found: summary.found, todo: work.len() as u64 });
+        if !summary.interrupted {
+            self.hear_all(&pool, &work, &mut summary, tell)?;
+        }
+        if !summary.interrupted {
+            self.settle_gone(gone, &mut summary, tell)?;
+        }
+        self.store.flush()?;
+        summary.elapsed = started.elapsed();
+        Ok(summary)
+    }
+
+    /// Looks at single paths again, as the watcher or a reader reports them. Paths that are gone are left to the next
+    /// whole pass.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn touch(&self, paths: &[Vec<u8>], tell: &mut dyn FnMut(Progress<'_>)) -> Result<Summary, PassError> {
+        let started = Instant::now();
+        let mut summary = Summary::default();
+        let mut work = Vec::new();
+        for path in paths {
+            let Some(known) = self.store.sample(path)? else { continue };
+            let Ok(metadata) = std::fs::symlink_metadata(self.root.absolute(path)) else { continue };
+            if metadata.is_file() && (known.size != metadata.len() || known.mtime_ns != mtime_ns(&metadata)) {
+                work.push(Found { path: path.clone(), size: metadata.len(), mtime_ns: mtime_ns(&metadata) });
+            }
+        }
+        summary.found = work.len() as u64;
+        if !work.is_empty() {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(1)
+                .build()
+                .map_err(|error| PassError::Threads(error.to_string()))?;
+            self.hear_all(&pool, &work, &mut summary, tell)?;
+            self.store.flush()?;
+        }
+        summary.elapsed = started.elapsed();
+        Ok(summary)
+    }
+
+    /// What there is to do: both lists are ordered by path, so one walk along them tells new, changed and gone.
+    fn compare(
+        &self,
+        discovery: &Discovery,
+        summary: &mut Summary,
+    ) -> Result<(Vec<Found>, Vec<(Vec<u8>, SampleEntry)>), PassError> {
+        let model = self.classifier.model_id();
+        let (mut work, mut gone) = (Vec::new(), Vec::new());
+        let mut known = self.store.samples().peekable();
+        let mut known_present = 0u64;
+        let lost = |path: Vec<u8>, entry: SampleEntry, gone: &mut Vec<_>| {
+            if !entry.missing && !below_a_problem(&path, discovery, self.root) {
+                gone.push((path, entry));
+            }
+        };
+        for found in &discovery.samples {
+            let mut entry = None;
+            while let Some(item) = known.next_if(|item| item.as_ref().map_or(true, |(path, _)| *path <= found.path)) {
+                let (path, known_entry) = item?;
+                known_present += u64::from(!known_entry.missing);
+                if path == found.path {
+                    entry = Some(known_entry);
+                } else {
+                    lost(path, known_entry, &mut gone);
+                }
+            }
+            let unchanged = match &entry {
+                Some(entry) if entry.size == found.size && entry.mtime_ns == found.mtime_ns && !entry.missing => {
+                    match entry.hash {
+                        Some(hash) if hash.algorithm() == self.options.algorithm => {
+                            self.store.has_analysis(&hash, model)?
+                        }
+                        _ => false,
+                    }
+                }
+                _ => false,
+            };
+            if unchanged {
+                summary.unchanged += 1;
+            } else {
+                work.push(found.clone());
+            }
+        }
+        for item in known {
+            let (path, entry) = item?;
+            known_present += u64::from(!entry.missing);
+            lost(path, entry, &mut gone);
+        }
+        summary.gone = gone.len() as u64;
+        summary.mostly_absent = summary.gone * 2 > known_present && !self.options.forget_missing;
+        Ok((work, gone))
+    }
+
+    fn hear_all(
+        &self,
+        pool: &rayon::ThreadPool,
+        work: &[Found],
+        summary: &mut Summary,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PassError> {
+        let next = AtomicUsize::new(0);
+        let in_flight: Mutex<HashSet<ContentHash>> = Mutex::default();
+        let stop = AtomicBool::new(false);
+        let (sender, receiver) = bounded::<Heard>(4 * BATCH_FILES);
+        let result = std::thread::scope(|scope| {
+            let workers = scope.spawn(|| {
+                pool.scope(|pool_scope| {
+                    for _ in 0..self.options.threads.max(1) {
+                        let sender = sender.clone();
+                        let (next, in_flight, stop) = (&next, &in_flight, &stop);
+                        pool_scope.spawn(move |_| self.worker(work, next, in_flight, stop, &sender));
+                    }
+                });
+                drop(sender);
+            });
+            let written = self.write_all(&receiver, summary, tell);
+            if written.is_err() {
+                // Nobody takes what is heard any more: the workers stop at their next file.
+                stop.store(true, Ordering::Relaxed);
+            }
+            drop(receiver);
+            if workers.join().is_err() {
+                return Err(PassError::Threads("a thread ended unexpectedly".to_owned()));
+            }
+            written
+        });
+        summary.interrupted |= self.cancel.load(Ordering::Relaxed) && next.load(Ordering::Relaxed) < work.len();
+        result
+    }
+
+    fn worker(
+        &self,
+        work: &[Found],
+        next: &AtomicUsize,
+        in_flight: &Mutex<HashSet<ContentHash>>,
+        stop: &AtomicBool,
+        sender: &Sender<Heard>,
+    ) {
+        let mut listener = None;
+        while !self.cancel.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+            let Some(found) = work.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let heard = self.hear(found, &mut listener, in_flight);
+            if sender.send(heard).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn hear(&self, found: &Found, listener: &mut Option<Listener>, in_flight: &Mutex<HashSet<ContentHash>>) -> Heard {
+        match self.hear_file(found, listener, in_flight) {
+            Ok(heard) => heard,
+            Err(error) => {
+                let entry = SampleEntry {
+                    size: found.size,
+                    mtime_ns: found.mtime_ns,
+                    hash: None,
+                    unreadable: Some(error.to_string()),
+                    missing: false,
+                };
+                let update = Update { path: found.path.clone(), entry, analysis: None };
+                Heard { update, hash: None, fresh: false }
+            }
+        }
+    }
+
+    /// Opens and reads the file once: hash and sound come from the same bytes.
+    fn hear_file(
+        &self,
+        found: &Found,
+        listener: &mut Option<Listener>,
+        in_flight: &Mutex<HashSet<ContentHash>>,
+    ) -> io::Result<Heard> {
+        let mut file = self.root.open(&found.path)?;
+        let metadata = file.metadata()?;
+        // What is read is recorded with the size and time it has now, not with those of the walk.
+        let (size, mtime) = (metadata.size(), mtime_ns(&metadata));
+        let mut hasher = ContentHasher::new(self.options.algorithm);
+        let mut bytes = Vec::new();
+        if size <= IN_MEMORY_MAX {
+            bytes.reserve_exact(size as usize + 1);
+            (&mut file).take(IN_MEMORY_MAX + 1).read_to_end(&mut bytes)?;
+        }
+        let whole = bytes.len() as u64 == size;
+        if whole {
+            hasher.update(&bytes);
+        } else {
+            // Too large to hold, or it changed its size this very moment.
+            bytes = Vec::new();
+            hash_all(&mut file, &mut hasher)?;
+        }
+        let hash = hasher.finish();
+        let entry = SampleEntry { size, mtime_ns: mtime, hash: Some(hash), unreadable: None, missing: false };
+        let update = |analysis| Update { path: found.path.clone(), entry: entry.clone(), analysis };
+        let store_failed = |error: StoreError| io::Error::other(error.to_string());
+        let model = self.classifier.model_id();
+        if let Some(known) = self.store.analysis(&hash, model).map_err(store_failed)? {
+            return Ok(Heard { update: update(Some(Arc::new(known))), hash: Some(hash), fresh: false });
+        }
+        let first = in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
+        if !first {
+            // Another thread listens to the same bytes now: the writer joins the two.
+            return Ok(Heard { update: update(None), hash: Some(hash), fresh: false });
+        }
+        let listener = listener.get_or_insert_with(|| Listener::new(Arc::clone(self.classifier)));
+        let source = if whole { Source::Bytes(bytes) } else { Source::File(file) };
+        let name = crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
+        let analysis = listener.listen(source, size, name.as_deref());
+        Ok(Heard { update: update(Some(Arc::new(analysis))), hash: Some(hash), fresh: true })
+    }
+
+    /// Takes what was heard and writes it in batches.
+    fn write_all(
+        &self,
+        receiver: &Receiver<Heard>,
+        summary: &mut Summary,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PassError> {
+        let mut waiting: Vec<Heard> = Vec::new();
+        let mut batch: Vec<Heard> = Vec::new();
+        let mut last = Instant::now();
+        loop {
+            let message = receiver.recv_timeout(BATCH_TIME);
+            let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
+            if let Ok(heard) = message {
+                match heard.hash {
+                    // A twin of something another thread is listening to.
+                    Some(_) if heard.update.analysis.is_none() => waiting.push(heard),
+                    _ => batch.push(heard),
+                }
+            }
+            if batch.len() < BATCH_FILES && last.elapsed() < BATCH_TIME && !ended {
+                continue;
+            }
+            self.write(&mut batch, summary, tell)?;
+            let mut still = Vec::new();
+            for mut twin in waiting.drain(..) {
+                let known = match &twin.hash {
+                    Some(hash) => self.store.analysis(hash, self.classifier.model_id())?,
+                    None => None,
+                };
+                match known {
+                    Some(analysis) => {
+                        twin.update.analysis = Some(Arc::new(analysis));
+                        batch.push(twin);
+                    }
+                    None => still.push(twin),
+                }
+            }
+            waiting = still;
+            last = Instant::now();
+            if ended {
+                // Twins still waiting belong to files a cancelled thread never finished: the next pass hears them.
+                return self.write(&mut batch, summary, tell);
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        batch: &mut Vec<Heard>,
+        summary: &mut Summary,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PassError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let updates: Vec<Update> = batch
+            .drain(..)
+            .map(|heard| {
+                summary.heard += 1;
+                summary.duplicates += u64::from(heard.hash.is_some() && !heard.fresh);
+                let status = heard.update.analysis.as_ref().map_or(Status::LoadError, |analysis| analysis.status);
+                if status.is_error() {
+                    *summary.failed.entry(status).or_default() += 1;
+                }
+                heard.update
+            })
+            .collect();
+        let analyses: Vec<(ContentHash, &Analysis)> =
+            updates.iter().filter_map(|update| Some((update.entry.hash?, update.analysis.as_deref()?))).collect();
+        let samples: Vec<(&[u8], &SampleEntry)> =
+            updates.iter().map(|update| (&update.path[..], &update.entry)).collect();
+        self.store.record(self.classifier.model_id(), &analyses, &samples)?;
+        tell(Progress::Recorded(&updates));
+        Ok(())
+    }
+
+    /// Marks what is gone as missing, or forgets it where its content is known under another path.
+    fn settle_gone(
+        &self,
+        gone: Vec<(Vec<u8>, SampleEntry)>,
+        summary: &mut Summary,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PassError> {
+        if gone.is_empty() || summary.mostly_absent {
+            return Ok(());
+        }
+        let lost: HashSet<ContentHash> = gone.iter().filter_map(|(_, entry)| entry.hash).collect();
+        let gone_paths: HashSet<&[u8]> = gone.iter().map(|(path, _)| &path[..]).collect();
+        let mut elsewhere = HashSet::new();
+        for item in self.store.samples() {
+            let (path, entry) = item?;
+            if let Some(hash) = entry.hash
+                && !entry.missing
+                && lost.contains(&hash)
+                && !gone_paths.contains(&path[..])
+            {
+                elsewhere.insert(hash);
+            }
+        }
+        drop(gone_paths);
+        let moved = |entry: &SampleEntry| entry.hash.is_some_and(|hash| elsewhere.contains(&hash));
+        let (moved, missing): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(_, entry)| moved(entry));
+        let moved: Vec<Vec<u8>> = moved.into_iter().map(|(path, _)| path).collect();
+        self.store.forget_paths(moved.iter().map(|path| &path[..]))?;
+        tell(Progress::Moved(&moved));
+        let updates: Vec<Update> = missing
+            .into_iter()
+            .map(|(path, entry)| Update { path, entry: SampleEntry { missing: true, ..entry }, analysis: None })
+            .collect();
+        let samples: Vec<(&[u8], &SampleEntry)> = updates.iter().map(|u| (&u.path[..], &u.entry)).collect();
+        self.store.record(self.classifier.model_id(), &[], &samples)?;
+        tell(Progress::Recorded(&updates));
+        Ok(())
+    }
+}
+
+fn hash_all(file: &mut std::fs::File, hasher: &mut ContentHasher) -> io::Result<()> {
+    use std::io::Seek as _;
+    file.rewind()?;
+    let mut chunk = vec![0u8; 1 << 20];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            n => hasher.update(&chunk[..n]),
+        }
+    }
+    file.rewind()
+}
+
+/// Whether a path lies in a folder that could not be listed, so that nothing is known of it now.
+fn below_a_problem(path: &[u8], discovery: &Discovery, root: &ArchiveRoot) -> bool {
+    !discovery.problems.is_empty() && {
+        let path = root.absolute(path);
+        discovery.problems.iter().any(|(problem, _)| path.starts_with(problem))
+    }
+}

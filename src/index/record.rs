@@ -1,0 +1,138 @@
+//! The record: one line of `index.jsonl`.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::rules::{Reason, Router, Verdict};
+use crate::view::Sample;
+
+/// How many labels `topk` holds.
+const TOP_K: usize = 3;
+
+/// A sample joined with what was heard in it and where it was placed.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    relative_path: String,
+    /// The path's bytes in hexadecimal, only where it is not UTF-8: `relative_path` has U+FFFD there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_path_bytes: Option<String>,
+    abs_path: String,
+    hash: Option<String>,
+    hash_algorithm: Option<&'static str>,
+    size: u64,
+    mtime: Box<RawValue>,
+    duration_sec: Option<f64>,
+    rms: Option<f32>,
+    centroid_hz: Option<f32>,
+    rolloff_hz: Option<f32>,
+    sample_rate: Option<u32>,
+    channels: Option<u16>,
+    codec: Option<&'a str>,
+    label_top1: Option<&'a str>,
+    conf_top1: Option<f32>,
+    topk: Vec<(&'a str, f32)>,
+    probs: &'a [f32],
+    assigned_label: Option<&'a str>,
+    assigned_confidence: Option<f32>,
+    assigned_reason: &'static str,
+    misc_routed: bool,
+    below_misc_threshold: bool,
+    out_of_target: bool,
+    status: &'static str,
+    errors: Option<&'a str>,
+    model: &'a str,
+    features: &'a str,
+}
+
+/// What is the same in every record of a pass.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordContext<'a> {
+    /// The archive's root, absolute.
+    pub root: &'a Path,
+    /// The rules in force.
+    pub router: &'a Router,
+    /// The fine labels in label order.
+    pub labels: &'a [String],
+    /// The model's id.
+    pub model: &'a str,
+    /// The version of the features.
+    pub features: &'a str,
+}
+
+impl RecordContext<'_> {
+    /// The record of a sample as a line of JSON, with its newline.
+    pub fn line(&self, sample: &Sample, verdict: &Verdict) -> Vec<u8> {
+        // Strings and finite numbers can't fail to be written.
+        let mut line = serde_json::to_vec(&self.record(sample, verdict)).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
+    fn record<'s>(&'s self, sample: &'s Sample, verdict: &Verdict) -> Record<'s> {
+        let path = String::from_utf8_lossy(&sample.path).into_owned();
+        let is_utf8 = path.as_bytes() == &sample.path[..];
+        let attributes = sample.attributes.as_ref();
+        let mut order: Vec<usize> = (0..sample.probs.len().min(self.labels.len())).collect();
+        order.sort_by(|&a, &b| sample.probs[b].total_cmp(&sample.probs[a]));
+        let topk: Vec<(&str, f32)> =
+            order.iter().take(TOP_K).map(|&label| (&self.labels[label][..], sample.probs[label])).collect();
+        let hidden = verdict.reason == Reason::Hidden;
+        let folder = (!hidden).then(|| self.router.folders().get(usize::from(verdict.folder))).flatten();
+        let classified = !sample.probs.is_empty();
+        Record {
+            relative_path_bytes: (!is_utf8).then(|| sample.path.iter().map(|byte| format!("{byte:02x}")).collect()),
+            relative_path: path,
+            abs_path: self.root.join(std::ffi::OsStr::from_bytes(&sample.path)).to_string_lossy().into_owned(),
+            hash: sample.hash.map(|hash| hash.to_hex()),
+            hash_algorithm: sample.hash.map(|hash| hash.algorithm().name()),
+            size: sample.size,
+            mtime: seconds(sample.mtime_ns),
+            duration_sec: attributes.map(|a| a.duration_sec),
+            rms: attributes.map(|a| a.rms_dbfs),
+            centroid_hz: attributes.map(|a| a.centroid_hz),
+            rolloff_hz: attributes.map(|a| a.rolloff_hz),
+            sample_rate: attributes.map(|a| a.sample_rate),
+            channels: attributes.map(|a| a.channels),
+            codec: attributes.map(|a| &a.codec[..]),
+            label_top1: topk.first().map(|(label, _)| *label),
+            conf_top1: topk.first().map(|(_, confidence)| *confidence),
+            topk,
+            probs: &sample.probs,
+            assigned_label: folder.map(|folder| &folder[..]),
+            assigned_confidence: classified.then_some(verdict.confidence),
+            assigned_reason: verdict.reason.name(),
+            misc_routed: matches!(
+                verdict.reason,
+                Reason::Error | Reason::Gate | Reason::OutOfTarget | Reason::LowConfidence
+            ),
+            below_misc_threshold: verdict.below_threshold,
+            out_of_target: verdict.out_of_target,
+            status: sample.status.name(),
+            errors: sample.error.as_deref(),
+            model: self.model,
+            features: self.features,
+        }
+    }
+}
+
+/// Nanoseconds as a JSON number of seconds, exact: a double would lose the last digits.
+fn seconds(ns: i64) -> Box<RawValue> {
+    let (sign, ns) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
+    let text = format!("{sign}{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_exact_json_numbers() {
+        assert_eq!(seconds(1_730_723_456_123_456_789).get(), "1730723456.123456789");
+        assert_eq!(seconds(-1_500_000_000).get(), "-1.500000000");
+        assert_eq!(seconds(0).get(), "0.000000000");
+    }
+}

@@ -1,0 +1,88 @@
+//! Attributes of what is in the view.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::view::{DirId, Ino, View};
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Folder,
+    /// A regular file.
+    File,
+}
+
+/// What stat(2) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    /// Inode number.
+    pub ino: Ino,
+    /// File or folder.
+    pub kind: Kind,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of last modification.
+    pub mtime: SystemTime,
+    /// Permission bits.
+    pub perm: u16,
+    /// Number of links.
+    pub nlink: u32,
+    /// For how long the kernel may keep these attributes without asking.
+    pub attr_ttl: Duration,
+    /// For how long it may keep the name.
+    pub entry_ttl: Duration,
+}
+
+/// As good as for ever: the kernel is told when something changes.
+pub const LONG: Duration = Duration::from_secs(3600);
+
+/// A file of the archive: read only for everybody.
+pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) -> Attr {
+    let sample = view.sample(id);
+    Attr {
+        ino: view.catalogue().ino(id),
+        kind: Kind::File,
+        size: sample.size,
+        mtime: time(sample.mtime_ns),
+        perm: 0o444,
+        nlink: 1,
+        attr_ttl,
+        entry_ttl,
+    }
+}
+
+/// A folder. Its attributes change with every view, so they are asked for each time; its name stays.
+pub fn of_dir(view: &View, dir: DirId, writable: bool, entry_ttl: Duration) -> Attr {
+    Attr {
+        ino: view.ino(crate::view::Node::Dir(dir)),
+        kind: Kind::Folder,
+        size: view.len(dir) as u64,
+        mtime: view.mtime(dir),
+        perm: if writable { 0o755 } else { 0o555 },
+        // A folder has a link from its parent, one from itself, and one from each folder in it.
+        nlink: 2 + view.subfolders(dir),
+        attr_ttl: Duration::ZERO,
+        entry_ttl,
+    }
+}
+
+/// A file that drumfs makes: never kept by the kernel.
+pub fn of_made(ino: Ino, size: u64, mtime: SystemTime, perm: u16) -> Attr {
+    Attr {
+        ino,
+        kind: Kind::File,
+        size,
+        mtime,
+        perm,
+        nlink: 1,
+        attr_ttl: Duration::ZERO,
+        entry_ttl: Duration::ZERO,
+    }
+}
+
+/// A time from nanoseconds since 1970.
+pub fn time(ns: i64) -> SystemTime {
+    let distance = Duration::from_nanos(ns.unsigned_abs());
+    if ns < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }.unwrap_or(UNIX_EPOCH)
+}

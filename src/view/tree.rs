@@ -1,0 +1,283 @@
+//! The tree itself: folders, what is in them, and how to find it by name or number.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use super::catalogue::{Catalogue, Sample};
+use super::generated::{Generated, Numbers};
+use super::ino::{self, Ino, ROOT};
+use crate::rules::{FolderId, Reason, Router, Verdict};
+
+/// A folder of one view. Numbers are places in this view only; what stays is the inode number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirId(pub(super) u32);
+
+impl DirId {
+    /// The root folder of every view.
+    pub const ROOT: Self = Self(0);
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// A folder.
+    Dir(DirId),
+    /// A sample, by its id in the catalogue.
+    Sample(u32),
+    /// A file that drumfs makes.
+    Generated(Generated),
+}
+
+/// A name in a folder: where it is kept, and what it stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub node: Node,
+    /// Place in [`Tree::names`], or [`OWN_NAME`].
+    pub name: u32,
+}
+
+/// The name is the one the sample or the folder has itself.
+pub(super) const OWN_NAME: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(super) enum Listing {
+    /// Ordered by name.
+    Entries(Vec<Entry>),
+    /// One file for each content, named after it, ordered by digest.
+    ById(Arc<[u32]>),
+}
+
+#[derive(Debug)]
+pub(super) struct Dir {
+    pub ino: Ino,
+    pub parent: DirId,
+    pub name: Box<[u8]>,
+    pub listing: Listing,
+    pub subfolders: u32,
+    pub mtime: SystemTime,
+    /// Of what is in it: tells whether it changed from one view to the next.
+    pub digest: u64,
+}
+
+/// What was computed from one catalogue and one set of rules.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub catalogue: Arc<Catalogue>,
+    pub router: Arc<Router>,
+    pub labels: Arc<[String]>,
+    pub verdicts: Vec<Verdict>,
+    pub dirs: Vec<Dir>,
+    pub names: Vec<Box<[u8]>>,
+    pub by_ino: HashMap<Ino, DirId>,
+    pub generated_inos: HashMap<Ino, Generated>,
+    pub numbers: Numbers,
+    pub stats: OnceLock<Arc<[u8]>>,
+    pub summary: OnceLock<Arc<[u8]>>,
+    pub errors: OnceLock<Arc<[u8]>>,
+}
+
+/// The whole virtual tree for one state of catalogue and rules.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub(super) tree: Arc<Tree>,
+    /// Raised by one with every view.
+    pub epoch: u64,
+    /// Why the last save of rules.yml was refused, while it is.
+    pub rules_error: Option<Arc<str>>,
+}
+
+impl View {
+    /// The samples it shows.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.tree.catalogue
+    }
+
+    /// The rules it was routed by.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.tree.router
+    }
+
+    /// Counts for status.json and `_stats.json`.
+    pub fn numbers(&self) -> &Numbers {
+        &self.tree.numbers
+    }
+
+    /// The fine labels in label order.
+    pub fn labels(&self) -> &[String] {
+        &self.tree.labels
+    }
+
+    /// What the rules say of a sample.
+    pub fn verdict(&self, sample: u32) -> &Verdict {
+        &self.tree.verdicts[sample as usize]
+    }
+
+    /// The sample with this id.
+    pub fn sample(&self, id: u32) -> &Arc<Sample> {
+        &self.tree.catalogue.samples()[id as usize]
+    }
+
+    /// The same tree with another word on the last save of rules.yml.
+    pub fn with_rules_error(&self, rules_error: Option<Arc<str>>, epoch: u64) -> Self {
+        Self { tree: Arc::clone(&self.tree), epoch, rules_error }
+    }
+
+    fn dir(&self, dir: DirId) -> &Dir {
+        &self.tree.dirs[dir.0 as usize]
+    }
+
+    /// The folder with this inode number, if this view has it.
+    pub fn dir_by_ino(&self, ino: Ino) -> Option<DirId> {
+        if ino == ROOT { Some(DirId::ROOT) } else { self.tree.by_ino.get(&ino).copied() }
+    }
+
+    /// The generated file with this inode number, if this view has it.
+    pub fn generated_by_ino(&self, ino: Ino) -> Option<Generated> {
+        self.tree.generated_inos.get(&ino).copied().filter(|file| self.shows(Node::Generated(*file)))
+    }
+
+    /// The node with this inode number, if this view has it.
+    pub fn by_ino(&self, ino: Ino) -> Option<Node> {
+        if ino::is_sample(ino) {
+            let (id, sample) = self.tree.catalogue.by_ino(ino)?;
+            return sample.is_present().then_some(Node::Sample(id));
+        }
+        self.dir_by_ino(ino).map(Node::Dir).or_else(|| self.generated_by_ino(ino).map(Node::Generated))
+    }
+
+    /// The inode number of a node of this view.
+    pub fn ino(&self, node: Node) -> Ino {
+        match node {
+            Node::Dir(dir) => self.dir(dir).ino,
+            Node::Sample(id) => self.tree.catalogue.ino(id),
+            Node::Generated(file) => ino::of_generated(file.path(&self.tree.router).as_bytes()),
+        }
+    }
+
+    /// The folder that a folder lies in; the root lies in itself.
+    pub fn parent(&self, dir: DirId) -> DirId {
+        self.dir(dir).parent
+    }
+
+    /// When what is in a folder last changed.
+    pub fn mtime(&self, dir: DirId) -> SystemTime {
+        self.dir(dir).mtime
+    }
+
+    /// How many folders a folder holds.
+    pub fn subfolders(&self, dir: DirId) -> u32 {
+        self.dir(dir).subfolders
+    }
+
+    /// The path of a folder in the view: empty for the root.
+    pub fn dir_path(&self, dir: DirId) -> Vec<u8> {
+        let mut parts = Vec::new();
+        let mut at = dir;
+        while at != DirId::ROOT {
+            parts.push(&self.dir(at).name[..]);
+            at = self.dir(at).parent;
+        }
+        parts.reverse();
+        parts.join(&b'/')
+    }
+
+    /// Whether nothing in a folder or the folder itself belongs to the class folders: `_control` and its like.
+    pub fn is_reserved(&self, dir: DirId) -> bool {
+        let path = self.dir_path(dir);
+        path.starts_with(b"_")
+    }
+
+    fn shows(&self, node: Node) -> bool {
+        node != Node::Generated(Generated::RulesError) || self.rules_error.is_some()
+    }
+
+    fn name_of(&self, entry: &Entry) -> Cow<'_, [u8]> {
+        self.tree.name_of(entry)
+    }
+
+    /// What a name in a folder stands for.
+    pub fn lookup(&self, dir: DirId, name: &[u8]) -> Option<Node> {
+        match &self.dir(dir).listing {
+            Listing::Entries(entries) => {
+                let place = entries.binary_search_by(|entry| self.name_of(entry).as_ref().cmp(name)).ok()?;
+                Some(entries[place].node).filter(|node| self.shows(*node))
+            }
+            Listing::ById(ids) => {
+                let hex = name.split(|&b| b == b'.').next()?;
+                let hash = |id: u32| self.sample(id).hash.map(|hash| hash.to_hex()).unwrap_or_default();
+                let place = ids.binary_search_by(|&id| hash(id).as_bytes().cmp(hex)).ok()?;
+                (by_id_name(self.sample(ids[place])) == name).then_some(Node::Sample(ids[place]))
+            }
+        }
+    }
+
+    /// The `place`-th entry of a folder. Places of entries that are not shown give none, and so does the end; use
+    /// [`View::len`] to tell them apart.
+    pub fn entry(&self, dir: DirId, place: usize) -> Option<(Cow<'_, [u8]>, Node)> {
+        match &self.dir(dir).listing {
+            Listing::Entries(entries) => {
+                let entry = entries.get(place)?;
+                self.shows(entry.node).then(|| (self.name_of(entry), entry.node))
+            }
+            Listing::ById(ids) => {
+                let id = *ids.get(place)?;
+                Some((Cow::Owned(by_id_name(self.sample(id))), Node::Sample(id)))
+            }
+        }
+    }
+
+    /// How many places a folder has.
+    pub fn len(&self, dir: DirId) -> usize {
+        match &self.dir(dir).listing {
+            Listing::Entries(entries) => entries.len(),
+            Listing::ById(ids) => ids.len(),
+        }
+    }
+
+    /// Every entry of a folder in order.
+    pub fn entries(&self, dir: DirId) -> impl Iterator<Item = (Cow<'_, [u8]>, Node)> {
+        (0..self.len(dir)).filter_map(move |place| self.entry(dir, place))
+    }
+
+    /// The node at a path of the view.
+    pub fn resolve(&self, path: &[u8]) -> Option<Node> {
+        let mut node = Node::Dir(DirId::ROOT);
+        for part in path.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            let Node::Dir(dir) = node else { return None };
+            node = self.lookup(dir, part)?;
+        }
+        Some(node)
+    }
+
+    /// Every sample placed in a folder of the rules, in path order.
+    pub fn placed_in(&self, folder: FolderId) -> impl Iterator<Item = &Arc<Sample>> {
+        let samples = self.tree.catalogue.samples();
+        let here = move |verdict: &Verdict| verdict.folder == folder && verdict.reason != Reason::Hidden;
+        samples.iter().zip(&self.tree.verdicts).filter_map(move |(s, v)| (s.is_present() && here(v)).then_some(s))
+    }
+}
+
+impl Tree {
+    pub fn name_of(&self, entry: &Entry) -> Cow<'_, [u8]> {
+        if entry.name != OWN_NAME {
+            return Cow::Borrowed(&self.names[entry.name as usize]);
+        }
+        match entry.node {
+            Node::Dir(dir) => Cow::Borrowed(&self.dirs[dir.0 as usize].name),
+            Node::Sample(id) => Cow::Borrowed(self.catalogue.samples()[id as usize].name()),
+            Node::Generated(file) => Cow::Owned(file.name(&self.router).into_bytes()),
+        }
+    }
+}
+
+/// The name in `_by-id/`: the digest in hexadecimal and the extension in lower case.
+pub(super) fn by_id_name(sample: &Sample) -> Vec<u8> {
+    let mut name = sample.hash.map(|hash| hash.to_hex()).unwrap_or_default().into_bytes();
+    if let Some(extension) = crate::archive::kind::extension(sample.name()).filter(|e| e.len() <= 16) {
+        name.push(b'.');
+        name.extend_from_slice(&extension.to_ascii_lowercase());
+    }
+    name
+}
