@@ -1,1 +1,28 @@
 //! rules.yml: parsing it with positions, and routing a sample by it. Pure: no I/O.
+//!
+//! [`Rules::parse`] turns the text into validated [`Rules`] or one [`RulesError`] with a line, a column and a hint.
+//! [`Router::new`] compiles rules for a [`Vocabulary`], and [`Router::route`] maps each [`Subject`] to exactly one
+//! [`Verdict`]. `docs/rules.md` is the same for people who write rules.
+
+mod condition;
+mod diff;
+mod document;
+mod error;
+mod explain;
+mod globs;
+mod label_set;
+mod names;
+mod parse;
+mod route;
+mod spec;
+mod template;
+mod vocabulary;
+
+pub use diff::{Diff, Move, diff};
+pub use error::{RulesError, RulesErrorKind};
+pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
+pub use parse::MAX_ROUTES;
+pub use parse::MAX_TEXT_BYTES;
+pub use route::{FolderId, Reason, Router, Subject, Verdict};
+pub use spec::{Layout, Names, Rules, Warning};
+pub use vocabulary::{Vocabulary, VocabularyError};

@@ -1,0 +1,695 @@
+//! From the document to [`Rules`]: every key, validated where it stands.
+
+use std::sync::Arc;
+
+use super::condition::{Condition, Field, Interval};
+use super::document::{Document, Kind, Node, Scalar};
+use super::error::{RulesError, RulesErrorKind, did_you_mean, position, shown};
+use super::globs::{self, Globs};
+use super::route::Reason;
+use super::spec::{Action, Layout, Names, Route, Rules, Spec, Warning};
+use super::vocabulary::{MISC, Vocabulary};
+
+/// The longest rules file, in bytes.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+/// The most routes a rules file may have.
+pub const MAX_ROUTES: usize = 10_000;
+
+/// The longest pattern, in bytes.
+const MAX_PATTERN_BYTES: usize = 1024;
+/// The longest `to`, in bytes.
+const MAX_FOLDER_BYTES: usize = 1024;
+/// The longest name of a file or folder on the usual filesystems, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// The file that says why rules were refused; it must not be shadowed by a folder.
+const ERROR_FILE: &str = "RULES-ERROR.txt";
+
+const DEFAULT_MISC_THRESHOLD: f32 = 0.50;
+
+const KEYS: [&str; 9] = [
+    "target_labels",
+    "misc",
+    "thresholds",
+    "canonical",
+    "layout",
+    "duplicates",
+    "names",
+    "keep_opened_paths",
+    "routes",
+];
+
+pub(super) fn default_spec(vocabulary: &Vocabulary) -> Spec {
+    Spec {
+        targets: Some(vocabulary.default_targets()),
+        misc_threshold: DEFAULT_MISC_THRESHOLD,
+        misc_label: MISC.to_owned(),
+        thresholds: Vec::new(),
+        canonical: Vec::new(),
+        layout: Layout::default(),
+        hide_duplicates: false,
+        names: Names::default(),
+        keep_opened_paths: true,
+        routes: Vec::new(),
+    }
+}
+
+pub(super) fn parse_bytes(bytes: &[u8], vocabulary: &Vocabulary) -> Result<Rules, RulesError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text, vocabulary),
+        Err(error) => {
+            let valid =
+                bytes.get(..error.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or("");
+            match parse(valid, vocabulary) {
+                Err(earlier) if !earlier.could_be_unfinished() => return Err(earlier),
+                _ => {}
+            }
+            let (line, column) = position(valid, valid.len());
+            Err(RulesError {
+                line,
+                column,
+                message: "the text is not UTF-8".to_owned(),
+                hint: Some("save the file as UTF-8".to_owned()),
+                kind: RulesErrorKind::Syntax,
+                // A character cut in the middle.
+                unfinished: error.error_len().is_none(),
+            })
+        }
+    }
+}
+
+pub(super) fn parse(text: &str, vocabulary: &Vocabulary) -> Result<Rules, RulesError> {
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(RulesError {
+            line: 1,
+            column: 1,
+            message: format!("{} bytes of text; rules may have {MAX_TEXT_BYTES}", text.len()),
+            hint: None,
+            kind: RulesErrorKind::TooLarge,
+            unfinished: false,
+        });
+    }
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => return Err(earlier_mistake(text, &error, vocabulary).unwrap_or(error)),
+    };
+    Parser::new(&document, vocabulary).rules()
+}
+
+/// A mistake in the lines before the one that a syntax error is in. Whatever follows, those lines stay as they are, so
+/// a bracket that is still open does not have to be closed before somebody learns of a misspelt label above it.
+fn earlier_mistake(text: &str, error: &RulesError, vocabulary: &Vocabulary) -> Option<RulesError> {
+    if !error.could_be_unfinished() {
+        return None;
+    }
+    let cut = text.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum::<usize>();
+    if cut == 0 || cut >= text.len() {
+        return None;
+    }
+    parse(text.get(..cut)?, vocabulary).err().filter(|earlier| !earlier.could_be_unfinished())
+}
+
+/// Whether `folder` can be a folder of the view.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn check_folder(folder: &str) -> Result<(), String> {
+    if folder.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if folder.len() > MAX_FOLDER_BYTES {
+        return Err(format!("it is longer than {MAX_FOLDER_BYTES} bytes"));
+    }
+    if folder.starts_with('/') {
+        return Err("it starts with `/`; folders are relative to the mount".to_owned());
+    }
+    for (index, name) in folder.split('/').enumerate() {
+        if name.is_empty() {
+            return Err("it has `/` with no name before or after it".to_owned());
+        }
+        if name == "." || name == ".." {
+            return Err(format!("`{name}` is not the name of a folder"));
+        }
+        if name.starts_with('_') {
+            return Err("names that start with `_` are drumfs's own".to_owned());
+        }
+        if name.chars().any(char::is_control) {
+            return Err("it has a control character".to_owned());
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(format!("a name in it is longer than {MAX_NAME_BYTES} bytes"));
+        }
+        if index == 0 && name.eq_ignore_ascii_case(ERROR_FILE) {
+            return Err(format!("`{ERROR_FILE}` is drumfs's own"));
+        }
+    }
+    Ok(())
+}
+
+struct Parser<'d, 't> {
+    document: &'d Document<'t>,
+    vocabulary: &'d Vocabulary,
+    warnings: Vec<Warning>,
+    path_patterns: Vec<(String, &'d Node)>,
+    name_patterns: Vec<(String, &'d Node)>,
+}
+
+impl<'d, 't> Parser<'d, 't> {
+    fn new(document: &'d Document<'t>, vocabulary: &'d Vocabulary) -> Self {
+        Self { document, vocabulary, warnings: Vec::new(), path_patterns: Vec::new(), name_patterns: Vec::new() }
+    }
+
+    fn rules(mut self) -> Result<Rules, RulesError> {
+        let document = self.document;
+        let mut spec = default_spec(self.vocabulary);
+        let mut target_nodes = None;
+        let mut threshold_nodes: &[(Node, Node)] = &[];
+        let mut canonical_nodes: &[(Node, Node)] = &[];
+        match &document.root.kind {
+            Kind::Null => {}
+            Kind::Map(entries) => {
+                self.each_once(entries)?;
+                for (key, value) in entries {
+                    match self.key(key)? {
+                        "target_labels" => {
+                            spec.targets = self.target_labels(value)?;
+                            target_nodes = Some(value);
+                        }
+                        "misc" => self.misc(value, &mut spec)?,
+                        "thresholds" => {
+                            threshold_nodes = self.optional_map(value, "labels and their thresholds: {Kick: 0.7}")?;
+                            spec.thresholds = self.thresholds(threshold_nodes)?;
+                        }
+                        "canonical" => {
+                            canonical_nodes = self.optional_map(value, "pairs of labels: {China: Crash}")?;
+                            spec.canonical = self.canonical(canonical_nodes)?;
+                        }
+                        "layout" => {
+                            spec.layout = self.choice(value, &Layout::ALL.map(|layout| (layout.name(), layout)))?
+                        }
+                        "duplicates" => {
+                            spec.hide_duplicates = self.choice(value, &[("show", false), ("hide", true)])?
+                        }
+                        "names" => spec.names = self.choice(value, &Names::ALL.map(|names| (names.name(), names)))?,
+                        "keep_opened_paths" => spec.keep_opened_paths = self.boolean(value)?,
+                        "routes" => spec.routes = self.routes(value)?,
+                        unknown => return Err(self.unknown_key(key, unknown)),
+                    }
+                }
+            }
+            _ => {
+                let message = format!("found {}; rules are `key: value` lines", document.root.kind.described());
+                return Err(document.value_error(&document.root, RulesErrorKind::Syntax, message).hint_keys());
+            }
+        }
+        self.warn_of_contradictions(&spec, target_nodes, threshold_nodes, canonical_nodes);
+        let path_globs = self.globs(&self.path_patterns)?;
+        let name_globs = self.globs(&self.name_patterns)?;
+        self.warnings.sort_by_key(|warning| (warning.line, warning.column));
+        Ok(Rules {
+            spec: Arc::new(spec),
+            path_globs: Arc::new(path_globs),
+            name_globs: Arc::new(name_globs),
+            warnings: self.warnings.into(),
+        })
+    }
+
+    fn globs(&self, patterns: &[(String, &Node)]) -> Result<Globs, RulesError> {
+        let texts: Vec<String> = patterns.iter().map(|(pattern, _)| pattern.clone()).collect();
+        Globs::new(&texts).map_err(|(index, reason)| {
+            let node = patterns.get(index).map_or(&self.document.root, |(_, node)| *node);
+            self.document.value_error(node, RulesErrorKind::BadValue, format!("the pattern can't be used: {reason}"))
+        })
+    }
+
+    fn warn(&mut self, node: &Node, message: String) {
+        let (line, column) = self.document.position(node);
+        self.warnings.push(Warning { line, column, message });
+    }
+
+    /// Keys that speak of each other may come in any order, so that what they contradict each other in is no error.
+    fn warn_of_contradictions(
+        &mut self,
+        spec: &Spec,
+        targets: Option<&Node>,
+        thresholds: &[(Node, Node)],
+        canonical: &[(Node, Node)],
+    ) {
+        let Some(labels) = spec.targets.clone() else {
+            if let (Some(_), Some((key, _))) = (targets, canonical.first()) {
+                self.warn(
+                    key,
+                    "with `target_labels: all` nothing is collected, so `canonical` has no effect".to_owned(),
+                );
+            }
+            return;
+        };
+        let is_target = |label: &String| labels.contains(label);
+        for ((label, _), (key, _)) in spec.thresholds.iter().zip(thresholds) {
+            if !is_target(label) {
+                self.warn(
+                    key,
+                    format!("`{label}` has no folder, so its threshold has no effect; list it in target_labels"),
+                );
+            }
+        }
+        for ((from, to), (key, _)) in spec.canonical.iter().zip(canonical) {
+            let default = self.default_canonical(from);
+            if is_target(from) && from != to && default.as_deref() != Some(to) {
+                self.warn(key, format!("`{from}` is listed in target_labels and collected under `{to}`: its folder stays without its own sounds"));
+            }
+        }
+    }
+
+    fn default_canonical(&self, fine: &str) -> Option<String> {
+        let index = self.vocabulary.index_of(fine)?;
+        let to = self.vocabulary.canonical_of().get(usize::from(index))?;
+        self.vocabulary.labels().get(usize::from(*to)).cloned()
+    }
+
+    // --- keys -----------------------------------------------------------------------------------------------------
+
+    fn key<'n>(&self, key: &'n Node) -> Result<&'n str, RulesError> {
+        match &key.kind {
+            Kind::Scalar(scalar) => Ok(&scalar.text),
+            other => {
+                let message = format!("found {} where a key belongs", other.described());
+                Err(self.document.key_error(key, RulesErrorKind::UnknownKey, message))
+            }
+        }
+    }
+
+    fn each_once(&self, entries: &[(Node, Node)]) -> Result<(), RulesError> {
+        let mut seen: std::collections::HashMap<&str, &Node> = std::collections::HashMap::new();
+        for (key, _) in entries {
+            let Kind::Scalar(scalar) = &key.kind else { continue };
+            if let Some(first) = seen.insert(&scalar.text, key) {
+                let line = self.document.line(first);
+                let message = format!("`{}` a second time; the first is on line {line}", shown(&scalar.text));
+                return Err(self.document.key_error(key, RulesErrorKind::Duplicate, message).hint("keep one of them"));
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown_key(&self, node: &Node, key: &str) -> RulesError {
+        let message = format!("unknown key `{}`; the keys are {}", shown(key), KEYS.join(", "));
+        let error = self.document.key_error(node, RulesErrorKind::UnknownKey, message);
+        match misplaced_key(key).map(str::to_owned).or_else(|| did_you_mean(key, KEYS)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    // --- values ---------------------------------------------------------------------------------------------------
+
+    /// What a message says of a value that is not `expected`.
+    fn unexpected(&self, node: &Node, expected: &str) -> RulesError {
+        match &node.kind {
+            Kind::Null => self.document.missing_error(node, node, format!("nothing here yet; expected {expected}")),
+            kind => {
+                let message = format!("found {}; expected {expected}", kind.described());
+                self.document.value_error(node, RulesErrorKind::BadValue, message)
+            }
+        }
+    }
+
+    fn scalar<'n>(&self, node: &'n Node, expected: &str) -> Result<&'n Scalar, RulesError> {
+        match &node.kind {
+            Kind::Scalar(scalar) => Ok(scalar),
+            _ => Err(self.unexpected(node, expected)),
+        }
+    }
+
+    fn map<'n>(&self, node: &'n Node, expected: &str) -> Result<&'n [(Node, Node)], RulesError> {
+        match &node.kind {
+            Kind::Map(entries) => {
+                self.each_once(entries)?;
+                Ok(entries)
+            }
+            _ => Err(self.unexpected(node, expected)),
+        }
+    }
+
+    /// A mapping whose lines may all have been commented out.
+    fn optional_map<'n>(&self, node: &'n Node, expected: &str) -> Result<&'n [(Node, Node)], RulesError> {
+        if matches!(node.kind, Kind::Null) { Ok(&[]) } else { self.map(node, expected) }
+    }
+
+    fn boolean(&self, node: &Node) -> Result<bool, RulesError> {
+        let expected = "true or false";
+        self.scalar(node, expected)?.boolean.ok_or_else(|| self.unexpected(node, expected))
+    }
+
+    fn choice<T: Copy>(&self, node: &Node, choices: &[(&'static str, T)]) -> Result<T, RulesError> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let expected = words.join(", ");
+        let found = &self.scalar(node, &expected)?.text;
+        choices.iter().find(|(word, _)| word == found).map(|(_, choice)| *choice).ok_or_else(|| {
+            let error = self.unexpected(node, &expected);
+            match did_you_mean(found, words) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    /// A number from 0 to 1.
+    fn probability(&self, node: &Node) -> Result<f32, RulesError> {
+        let expected = "a number from 0 to 1";
+        let number = self.scalar(node, expected)?.number;
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Ok(number as f32),
+            Some(number) if number > 1.0 && number <= 100.0 => {
+                Err(self.unexpected(node, expected).hint(format!("{number} percent is {}", number / 100.0)))
+            }
+            _ => Err(self.unexpected(node, expected)),
+        }
+    }
+
+    /// A known label, spelt as the vocabulary spells it.
+    fn label(&self, node: &Node, known: &[String]) -> Result<String, RulesError> {
+        let found = &self.scalar(node, "a label")?.text;
+        self.label_named(known, found, |message| self.document.value_error(node, RulesErrorKind::UnknownLabel, message))
+    }
+
+    fn label_named(
+        &self,
+        known: &[String],
+        found: &str,
+        error: impl Fn(String) -> RulesError,
+    ) -> Result<String, RulesError> {
+        if let Some(label) = known.iter().find(|label| label.eq_ignore_ascii_case(found)) {
+            return Ok(label.clone());
+        }
+        match did_you_mean(found, known.iter().map(String::as_str)) {
+            Some(hint) => Err(error(format!("unknown label `{}`", shown(found))).hint(hint)),
+            None => {
+                let message = format!("unknown label `{}`; the labels are {}", shown(found), known.join(", "));
+                Err(error(message))
+            }
+        }
+    }
+
+    /// One value or a list of them, which has to have one at least.
+    fn one_or_more<'n>(&self, node: &'n Node, expected: &str) -> Result<&'n [Node], RulesError> {
+        match &node.kind {
+            Kind::Scalar(_) => Ok(std::slice::from_ref(node)),
+            Kind::List(nodes) if nodes.is_empty() => Err(self.unexpected_empty(node, expected)),
+            Kind::List(nodes) => Ok(nodes),
+            _ => Err(self.unexpected(node, expected)),
+        }
+    }
+
+    fn unexpected_empty(&self, node: &Node, expected: &str) -> RulesError {
+        let message = format!("found an empty list; expected {expected}");
+        self.document.value_error(node, RulesErrorKind::BadValue, message)
+    }
+
+    // --- sections -------------------------------------------------------------------------------------------------
+
+    fn target_labels(&mut self, node: &Node) -> Result<Option<Vec<String>>, RulesError> {
+        let expected = "a list of labels such as [Kick, Snare], or `all`";
+        let nodes = match &node.kind {
+            Kind::Scalar(scalar) if scalar.text == "all" => return Ok(None),
+            Kind::Scalar(scalar) => {
+                let error = self.unexpected(node, expected);
+                return Err(match self.vocabulary.index_of(&scalar.text) {
+                    Some(_) => error.hint(format!("did you mean `[{}]`?", scalar.text)),
+                    None => error,
+                });
+            }
+            Kind::List(nodes) if nodes.is_empty() => return Err(self.unexpected_empty(node, expected)),
+            Kind::List(nodes) => nodes,
+            _ => return Err(self.unexpected(node, expected)),
+        };
+        let mut targets: Vec<String> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let label = self.label(node, self.vocabulary.labels())?;
+            if targets.contains(&label) {
+                self.warn(node, format!("`{label}` is listed twice"));
+            } else if self.vocabulary.index_of(&label) != Some(self.vocabulary.misc()) {
+                targets.push(label);
+            }
+        }
+        Ok(Some(targets))
+    }
+
+    fn misc(&self, node: &Node, spec: &mut Spec) -> Result<(), RulesError> {
+        for (key, value) in self.map(node, "{threshold: 0.5, label: misc}")? {
+            match self.key(key)? {
+                "threshold" => spec.misc_threshold = self.probability(value)?,
+                "label" => spec.misc_label = self.folder(value)?,
+                unknown => {
+                    let message = format!("unknown key `{}` in misc; the keys are threshold, label", shown(unknown));
+                    let error = self.document.key_error(key, RulesErrorKind::UnknownKey, message);
+                    return Err(match did_you_mean(unknown, ["threshold", "label"]) {
+                        Some(hint) => error.hint(hint),
+                        None => error,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn thresholds(&self, entries: &[(Node, Node)]) -> Result<Vec<(String, f32)>, RulesError> {
+        let mut thresholds = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let found = self.key(key)?;
+            if found == MISC {
+                let message = "`misc` takes what is below the thresholds and has none of its own".to_owned();
+                let error = self.document.key_error(key, RulesErrorKind::BadValue, message);
+                return Err(error.hint("the threshold of every folder is `misc: {threshold: 0.5}`"));
+            }
+            let error = |message| self.document.key_error(key, RulesErrorKind::UnknownLabel, message);
+            let label = self.label_named(self.vocabulary.labels(), found, |message| {
+                if found.contains('/') {
+                    error(format!("{message}; folders made by routes take `confidence` conditions instead"))
+                } else {
+                    error(message)
+                }
+            })?;
+            thresholds.push((label, self.probability(value)?));
+        }
+        Ok(thresholds)
+    }
+
+    fn canonical(&self, entries: &[(Node, Node)]) -> Result<Vec<(String, String)>, RulesError> {
+        let mut canonical = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let fine = self.label_named(self.vocabulary.fine(), self.key(key)?, |message| {
+                self.document.key_error(key, RulesErrorKind::UnknownLabel, message)
+            })?;
+            canonical.push((fine, self.label(value, self.vocabulary.labels())?));
+        }
+        Ok(canonical)
+    }
+
+    fn folder(&self, node: &Node) -> Result<String, RulesError> {
+        let folder = &self.scalar(node, "a folder")?.text;
+        check_folder(folder).map(|()| folder.clone()).map_err(|reason| {
+            let message = format!("`{}` can't be a folder: {reason}", shown(folder));
+            let error = self.document.value_error(node, RulesErrorKind::BadValue, message);
+            let trimmed = folder.trim_matches('/');
+            match check_folder(trimmed) {
+                Ok(()) if trimmed != folder => error.hint(format!("did you mean `{trimmed}`?")),
+                _ => error,
+            }
+        })
+    }
+
+    // --- routes ---------------------------------------------------------------------------------------------------
+
+    fn routes(&mut self, node: &'d Node) -> Result<Vec<Route>, RulesError> {
+        let expected = "a list of routes, each on a line such as `- {path: \"Loops/**\", to: Loops}`";
+        let nodes = match &node.kind {
+            Kind::Null => return Ok(Vec::new()),
+            Kind::List(nodes) => nodes,
+            _ => return Err(self.unexpected(node, expected)),
+        };
+        if let Some(node) = nodes.get(MAX_ROUTES) {
+            let message = format!("{} routes; rules may have {MAX_ROUTES}", nodes.len());
+            return Err(self.document.final_error(node, RulesErrorKind::TooLarge, message));
+        }
+        nodes.iter().map(|node| self.route(node)).collect()
+    }
+
+    fn route(&mut self, node: &'d Node) -> Result<Route, RulesError> {
+        let mut conditions = Vec::new();
+        let mut to = None;
+        let mut hide = None;
+        for (key, value) in self.map(node, "a route such as {path: \"Loops/**\", to: Loops}")? {
+            match self.key(key)? {
+                "to" => to = Some((key, self.folder(value)?)),
+                "hide" => {
+                    if self.boolean(value)? {
+                        hide = Some(key);
+                    }
+                }
+                "path" => {
+                    let patterns = self.patterns(value, true)?;
+                    conditions.push(Condition::Path(patterns));
+                }
+                "name" => {
+                    let patterns = self.patterns(value, false)?;
+                    conditions.push(Condition::Name(patterns));
+                }
+                "label" => conditions.push(Condition::Label(self.labels(value, self.vocabulary.labels())?)),
+                "fine_label" => conditions.push(Condition::FineLabel(self.labels(value, self.vocabulary.fine())?)),
+                "reason" => conditions.push(Condition::Reason(self.reasons(value)?)),
+                word => match Field::ALL.into_iter().find(|field| field.name() == word) {
+                    Some(field) => conditions.push(Condition::Number(field, self.interval(field, value)?)),
+                    None => return Err(self.unknown_route_key(key, word)),
+                },
+            }
+        }
+        let action = match (to, hide) {
+            (Some((to, _)), Some(hide)) => {
+                let later = if self.document.position(to) > self.document.position(hide) { to } else { hide };
+                let message = "a route with both `to` and `hide`; it takes one of them".to_owned();
+                return Err(self.document.final_error(later, RulesErrorKind::BadValue, message));
+            }
+            (Some((_, folder)), None) => Action::To(folder),
+            (None, Some(_)) => Action::Hide,
+            (None, None) => {
+                let message = "a route that leads nowhere; it needs `to: FOLDER` or `hide: true`".to_owned();
+                return Err(self.document.missing_error(node, node, message));
+            }
+        };
+        if conditions.is_empty() {
+            let message = "a route without a condition; it would take every sample".to_owned();
+            return Err(self.document.missing_error(node, node, message).hint("add one such as `path: \"Loops/**\"`"));
+        }
+        conditions.sort_by_key(Condition::cost);
+        Ok(Route { line: self.document.line(node), conditions, action })
+    }
+
+    fn unknown_route_key(&self, node: &Node, key: &str) -> RulesError {
+        let mut known = vec!["to", "hide", "path", "name", "label", "fine_label", "reason"];
+        known.extend(Field::ALL.map(Field::name));
+        let message = format!("unknown key `{}` in a route; the keys are {}", shown(key), known.join(", "));
+        let error = self.document.key_error(node, RulesErrorKind::UnknownKey, message);
+        let meant = match key {
+            "folder" | "dest" | "destination" | "target" | "into" | "move" => Some("to"),
+            "filename" | "file" => Some("name"),
+            "length" | "duration_sec" | "seconds" => Some("duration"),
+            "conf" | "prob" | "probability" | "threshold" | "conf_top1" => Some("confidence"),
+            "loudness" | "level" | "rms_dbfs" => Some("rms"),
+            "centroid_hz" => Some("centroid"),
+            "rolloff_hz" => Some("rolloff"),
+            "canonical" | "class" | "assigned_label" => Some("label"),
+            "fine" | "label_top1" => Some("fine_label"),
+            "glob" | "dir" | "directory" => Some("path"),
+            _ => None,
+        };
+        match meant.map(|word| format!("did you mean `{word}`?")).or_else(|| did_you_mean(key, known)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    fn labels(&self, node: &Node, known: &[String]) -> Result<Vec<String>, RulesError> {
+        self.one_or_more(node, "a label or a list of labels")?.iter().map(|node| self.label(node, known)).collect()
+    }
+
+    fn reasons(&self, node: &Node) -> Result<u16, RulesError> {
+        let reasons = Reason::ALL
+            .into_iter()
+            .filter(|reason| !matches!(reason, Reason::Hidden | Reason::Route))
+            .map(|reason| (reason.name(), reason))
+            .collect::<Vec<_>>();
+        let mut bits = 0;
+        for node in self.one_or_more(node, "a reason or a list of reasons")? {
+            bits |= self.choice(node, &reasons)?.bit();
+        }
+        Ok(bits)
+    }
+
+    fn interval(&self, field: Field, node: &Node) -> Result<Interval, RulesError> {
+        let text = &self.scalar(node, "a comparison such as \"> 4.0\"")?.text;
+        Interval::parse(field, text).map_err(|(message, hint)| {
+            let error = self.document.value_error(node, RulesErrorKind::BadValue, message);
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    fn patterns(&mut self, node: &'d Node, of_paths: bool) -> Result<Vec<(usize, String)>, RulesError> {
+        let mut patterns = Vec::new();
+        for node in self.one_or_more(node, "a pattern such as \"*808*\"")? {
+            let pattern = self.scalar(node, "a pattern such as \"*808*\"")?.text.clone();
+            self.check_pattern(node, &pattern)?;
+            if of_paths && !pattern.contains('/') && !pattern.contains("**") {
+                self.warn(node, format!("`{pattern}` matches only files at the top of the archive; write \"**/{pattern}\", or use `name`"));
+            } else if of_paths && pattern.starts_with('/') {
+                self.warn(node, format!("`{pattern}` matches nothing: paths are relative to the archive"));
+            } else if !of_paths && pattern.contains('/') {
+                self.warn(node, format!("`{pattern}` matches nothing: `name` is the file's name alone; use `path`"));
+            }
+            let all = if of_paths { &mut self.path_patterns } else { &mut self.name_patterns };
+            patterns.push((all.len(), pattern.clone()));
+            all.push((pattern, node));
+        }
+        Ok(patterns)
+    }
+
+    fn check_pattern(&self, node: &Node, pattern: &str) -> Result<(), RulesError> {
+        let bad = |message: String| self.document.value_error(node, RulesErrorKind::BadValue, message);
+        if pattern.is_empty() {
+            return Err(bad("found an empty pattern; expected one such as \"*808*\"".to_owned()));
+        }
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(bad(format!("a pattern of {} bytes; it may have {MAX_PATTERN_BYTES}", pattern.len())));
+        }
+        globs::compile(pattern).map(drop).map_err(|error| {
+            let message = format!("`{}` is not a pattern: {}", shown(pattern), error.kind());
+            bad(message).hint("a `[`, `{` or `\\` that stands for itself is written `[[]`, `[{]` or `[\\\\]`")
+        })
+    }
+}
+
+impl RulesError {
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn hint_keys(self) -> Self {
+        self.hint(format!("the keys are {}", KEYS.join(", ")))
+    }
+}
+
+/// Where a key belongs that people bring along from elsewhere.
+fn misplaced_key(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "model_path" | "model" | "model_dir" | "checkpoint" | "ensemble" | "ensemble_weights" | "weights"
+        | "temperature" | "calibration" | "calibration_path" | "backend" | "ort_dylib_path" | "onnxruntime" => {
+            "that is about the model and belongs in config.yml (`--config config.yml`)"
+        }
+        "label_mapping" | "label_mapping_path" | "labels" | "canonical_mapping" | "canonical_mapping_path" => {
+            "the files of the model are named in config.yml; here, `canonical: {China: Crash}` changes single labels"
+        }
+        "hash_algorithm" | "hash" | "workers" | "num_workers" | "threads" | "batch_size" | "sample_rate" | "n_mfcc"
+        | "n_fft" | "hop_length" | "mel_params" | "features" | "extensions" | "audio_extensions" | "exclude" => {
+            "that is about indexing and belongs in config.yml (`--config config.yml`)"
+        }
+        "archive" | "archive_root" | "archive_path" | "input" | "input_dir" | "input_root" | "root" | "store"
+        | "index" | "index_path" => {
+            "drumfs takes it on the command line: `drumfs mount ARCHIVE MOUNTPOINT --store DIR`"
+        }
+        "output" | "output_dir" | "output_root" | "out" | "link" | "link_mode" | "mode" | "copy" => {
+            "drumfs takes it on the command line: `drumfs rebuild ARCHIVE --out DIR --link symlink`"
+        }
+        "overrides" | "overrides_path" => "overrides live in `_control/overrides.jsonl`",
+        "misc_threshold" | "threshold" | "confidence_threshold" | "min_confidence" => {
+            "write `misc: {threshold: 0.5}`, or `thresholds: {Kick: 0.7}` for one folder"
+        }
+        "misc_label" => "write `misc: {label: misc}`",
+        "to" | "path" | "name" | "hide" | "label" => "that is part of a route: write `routes:` and the route below it",
+        "targets" | "folders" | "classes" => "did you mean `target_labels`?",
+        "rules" => "did you mean `routes`?",
+        _ => return None,
+    })
+}
