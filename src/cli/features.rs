@@ -1,0 +1,133 @@
+//! `drumfs features`: what training reads, computed by the code that inference uses.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ndarray::{Array1, Array2, Array3, ShapeError};
+use ndarray_npy::{NpzWriter, WriteNpzError};
+use rayon::prelude::*;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::audio::{Decoder, Extractor, FRAMES, Features, MEL_BANDS, Source};
+
+/// Compute the features of labelled samples, for training a model.
+///
+/// Reads a CSV file with a column `path` (further columns are ignored) and writes a NumPy archive with one row a line,
+/// in the same order: `features` (float32, rows x 64 mel bands x 48 frames), `ok` (uint8, 1 where the row was heard;
+/// the others are zeros) and `attributes` (float32, rows x 4: duration in s, RMS in dBFS, centroid and rolloff in Hz).
+#[derive(Debug, Clone, Args)]
+pub struct FeaturesArgs {
+    /// The CSV file.
+    #[arg(long, value_name = "CSV")]
+    pub manifest: PathBuf,
+    /// Folder that relative paths start from [default: the CSV file's].
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The NumPy archive to write.
+    #[arg(long, value_name = "NPZ")]
+    pub out: PathBuf,
+}
+
+/// Why no features were written.
+#[derive(Debug, Error)]
+pub enum FeaturesError {
+    /// The manifest can't be read.
+    #[error("{}: {error}", path.display())]
+    Manifest {
+        /// The CSV file.
+        path: PathBuf,
+        /// Why, with the line.
+        error: csv::Error,
+    },
+    /// The archive can't be written.
+    #[error("{}: {reason}", path.display())]
+    Write {
+        /// The NumPy archive.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One line of a manifest.
+#[derive(Deserialize)]
+struct Line {
+    path: PathBuf,
+}
+
+/// One row of the archive.
+struct Row {
+    features: Features,
+    attributes: [f32; 4],
+}
+
+/// Runs the command; returns how many rows could not be heard. Each of them is said on stderr.
+///
+/// # Errors
+/// [`FeaturesError`] where the manifest can't be read or the archive can't be written.
+pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
+    let lines = read_manifest(&args.manifest)
+        .map_err(|error| FeaturesError::Manifest { path: args.manifest.clone(), error })?;
+    let root = args.root.as_deref().or(args.manifest.parent()).unwrap_or(Path::new(""));
+    let rows: Vec<Option<Row>> = lines
+        .par_iter()
+        .map_init(
+            || (Decoder::new(), Extractor::new()),
+            |(decoder, extractor), line| {
+                let path = root.join(&line.path);
+                hear(decoder, extractor, &path).map_err(|why| eprintln!("{}: {why}", path.display())).ok()
+            },
+        )
+        .collect();
+    write_archive(&args.out, &rows)
+        .map_err(|reason| FeaturesError::Write { path: args.out.clone(), reason: reason.to_string() })?;
+    let failed = rows.iter().filter(|row| row.is_none()).count();
+    println!("{}: {} rows, {failed} not heard", args.out.display(), rows.len());
+    Ok(failed)
+}
+
+fn read_manifest(path: &Path) -> Result<Vec<Line>, csv::Error> {
+    csv::Reader::from_path(path)?.deserialize().collect()
+}
+
+fn hear(decoder: &mut Decoder, extractor: &mut Extractor, path: &Path) -> Result<Row, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let decoded =
+        decoder.decode(Source::Bytes(&bytes), bytes.len() as u64, extension).map_err(|error| error.to_string())?;
+    let sound = extractor.extract(decoded.samples, decoded.sample_rate);
+    let attributes = [decoded.duration_sec() as f32, sound.rms_dbfs, sound.centroid_hz, sound.rolloff_hz];
+    let features = sound.features.map_err(|why| why.to_string())?;
+    Ok(Row { features, attributes })
+}
+
+/// Ways the archive may fail.
+#[derive(Debug, Error)]
+enum ArchiveError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Npz(#[from] WriteNpzError),
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+fn write_archive(path: &Path, rows: &[Option<Row>]) -> Result<(), ArchiveError> {
+    let silence = [0f32; Features::LEN];
+    let mut features = Vec::with_capacity(rows.len() * Features::LEN);
+    let mut attributes = Vec::with_capacity(rows.len() * 4);
+    for row in rows {
+        features.extend_from_slice(row.as_ref().map_or(&silence[..], |row| row.features.as_slice()));
+        attributes.extend(row.as_ref().map_or([0.0; 4], |row| row.attributes));
+    }
+    let ok: Vec<u8> = rows.iter().map(|row| u8::from(row.is_some())).collect();
+    let mut archive = NpzWriter::new(BufWriter::new(File::create(path)?));
+    archive.add_array("features", &Array3::from_shape_vec((rows.len(), MEL_BANDS, FRAMES), features)?)?;
+    archive.add_array("attributes", &Array2::from_shape_vec((rows.len(), 4), attributes)?)?;
+    archive.add_array("ok", &Array1::from_vec(ok))?;
+    archive.finish()?;
+    Ok(())
+}
