@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 use ndarray::{Array1, Array2, Array3, ShapeError};
@@ -11,7 +12,9 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::archive::identity::{ContentHash, HashAlgorithm};
 use crate::audio::{Decoder, Extractor, FRAMES, Features, MEL_BANDS, Source};
+use crate::classify::{Classifier, ModelError, Session};
 
 /// Compute the features of labelled samples, for training a model.
 ///
@@ -29,6 +32,10 @@ pub struct FeaturesArgs {
     /// The NumPy archive to write.
     #[arg(long, value_name = "NPZ")]
     pub out: PathBuf,
+    /// Run the model too, and print the median time of each stage in microseconds a file. Exact with
+    /// RAYON_NUM_THREADS=1.
+    #[arg(long)]
+    pub times: bool,
 }
 
 /// Why no features were written.
@@ -50,6 +57,9 @@ pub enum FeaturesError {
         /// Why.
         reason: String,
     },
+    /// The model does not run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
 /// One line of a manifest.
@@ -62,6 +72,19 @@ struct Line {
 struct Row {
     features: Features,
     attributes: [f32; 4],
+    times: Times,
+}
+
+/// How long each stage took, in microseconds: reading, hashing, decoding, features and attributes, and the model.
+type Times = [f64; STAGES.len()];
+
+const STAGES: [&str; 5] = ["read", "hash", "decode", "features", "model"];
+
+/// What a thread hears with.
+struct Ear {
+    decoder: Decoder,
+    extractor: Extractor,
+    session: Option<Session>,
 }
 
 /// Runs the command; returns how many rows could not be heard. Each of them is said on stderr.
@@ -72,20 +95,30 @@ pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
     let lines = read_manifest(&args.manifest)
         .map_err(|error| FeaturesError::Manifest { path: args.manifest.clone(), error })?;
     let root = args.root.as_deref().or(args.manifest.parent()).unwrap_or(Path::new(""));
+    let classifier = if args.times { Some(Classifier::embedded()?) } else { None };
+    if let Some(classifier) = &classifier {
+        // What is wrong with the model is said once, here.
+        classifier.session()?;
+    }
+    let new_ear = || Ear {
+        decoder: Decoder::new(),
+        extractor: Extractor::new(),
+        session: classifier.as_ref().and_then(|classifier| classifier.session().ok()),
+    };
     let rows: Vec<Option<Row>> = lines
         .par_iter()
-        .map_init(
-            || (Decoder::new(), Extractor::new()),
-            |(decoder, extractor), line| {
-                let path = root.join(&line.path);
-                hear(decoder, extractor, &path).map_err(|why| eprintln!("{}: {why}", path.display())).ok()
-            },
-        )
+        .map_init(new_ear, |ear, line| {
+            let path = root.join(&line.path);
+            hear(ear, &path).map_err(|why| eprintln!("{}: {why}", path.display())).ok()
+        })
         .collect();
     write_archive(&args.out, &rows)
         .map_err(|reason| FeaturesError::Write { path: args.out.clone(), reason: reason.to_string() })?;
     let failed = rows.iter().filter(|row| row.is_none()).count();
     println!("{}: {} rows, {failed} not heard", args.out.display(), rows.len());
+    if args.times {
+        print_times(&rows);
+    }
     Ok(failed)
 }
 
@@ -93,15 +126,45 @@ fn read_manifest(path: &Path) -> Result<Vec<Line>, csv::Error> {
     csv::Reader::from_path(path)?.deserialize().collect()
 }
 
-fn hear(decoder: &mut Decoder, extractor: &mut Extractor, path: &Path) -> Result<Row, String> {
+fn hear(ear: &mut Ear, path: &Path) -> Result<Row, String> {
+    let mut times = Times::default();
+    let mut last = Instant::now();
+    let mut lap = |stage: usize| {
+        let now = Instant::now();
+        if let Some(time) = times.get_mut(stage) {
+            *time = (now - last).as_secs_f64() * 1e6;
+        }
+        last = now;
+    };
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    lap(0);
+    if ear.session.is_some() {
+        std::hint::black_box(ContentHash::of(HashAlgorithm::Xxh3, &bytes));
+    }
+    lap(1);
     let extension = path.extension().and_then(|extension| extension.to_str());
     let decoded =
-        decoder.decode(Source::Bytes(&bytes), bytes.len() as u64, extension).map_err(|error| error.to_string())?;
-    let sound = extractor.extract(decoded.samples, decoded.sample_rate);
+        ear.decoder.decode(Source::Bytes(&bytes), bytes.len() as u64, extension).map_err(|error| error.to_string())?;
+    lap(2);
+    let sound = ear.extractor.extract(decoded.samples, decoded.sample_rate);
+    lap(3);
     let attributes = [decoded.duration_sec() as f32, sound.rms_dbfs, sound.centroid_hz, sound.rolloff_hz];
     let features = sound.features.map_err(|why| why.to_string())?;
-    Ok(Row { features, attributes })
+    if let Some(session) = &mut ear.session {
+        session.logits(&features).map_err(|error| error.to_string())?;
+    }
+    lap(4);
+    Ok(Row { features, attributes, times })
+}
+
+fn print_times(rows: &[Option<Row>]) {
+    for (stage, name) in STAGES.iter().enumerate() {
+        let mut times: Vec<f64> = rows.iter().flatten().filter_map(|row| row.times.get(stage).copied()).collect();
+        times.sort_by(f64::total_cmp);
+        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let mean = times.iter().sum::<f64>() / times.len().max(1) as f64;
+        println!("{name:>8}: median {median:7.1} µs, mean {mean:7.1} µs");
+    }
 }
 
 /// Ways the archive may fail.
