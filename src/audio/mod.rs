@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod decode;
+pub mod features;
+mod mel;
+mod riff;
+
+pub use decode::{DecodeError, Decoded, Decoder, Source};
+pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
+
 /// What can be said of a sample's sound without a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attributes {

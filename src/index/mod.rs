@@ -1,9 +1,12 @@
 //! The pass that drives archive, audio and classify, and the record it makes of each sample.
 
 pub mod analysis;
+pub mod join;
 pub mod listen;
 pub mod pass;
 pub mod record;
 
 pub use analysis::{Analysis, Status};
+pub use join::{JoinError, join, load};
+pub use listen::Listener;
 pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};

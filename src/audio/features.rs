@@ -1,0 +1,382 @@
+//! The log-mel picture of a sound's first second that the model reads, and the spectral attributes, from the same
+//! spectra.
+//!
+//! Nothing is resampled: the window is fixed in seconds and the mel bands in Hz, so a sound gives (nearly) the same
+//! features at any sample rate, and bands above the Nyquist frequency stay at the floor.
+
+use std::sync::Arc;
+
+use realfft::num_complex::Complex32;
+use realfft::{RealFftPlanner, RealToComplex};
+
+use super::SILENCE_DBFS;
+use super::mel::MelBank;
+
+/// Names this definition of the features. It goes into every record and into a model's description, and changes with
+/// anything that changes a value.
+pub const FEATURES_VERSION: &str = "logmel64x48-1";
+/// Number of mel bands, 30 Hz to 16 kHz.
+pub const MEL_BANDS: usize = 64;
+/// Number of frames, at the times of [`frame_time`].
+pub const FRAMES: usize = 48;
+
+/// Length of a window in seconds: 2048 samples at 44.1 kHz, enough to tell a kick's 50 Hz from a tom's 90.
+const WINDOW_SEC: f64 = 2048.0 / 44_100.0;
+/// Level below the loudest band and frame that counts as nothing, in dB.
+const FLOOR_DB: f32 = -80.0;
+/// A sound starts where it first reaches this part of its peak (-26 dB).
+const ONSET_RATIO: f32 = 0.05;
+/// A sound ends where it last reaches this part of its peak (-80 dB).
+const END_RATIO: f32 = 1e-4;
+/// A peak below this (-80 dBFS) is silence: a few steps of 16-bit dither.
+const SILENT_PEAK: f32 = 1e-4;
+/// Shortest sound that can be classified, in seconds: a click below it has no pitch, noise or decay to hear.
+const SHORTEST_SEC: f64 = 0.005;
+/// Frames more than 60 dB below the loudest are left out of centroid and rolloff: there is only noise floor in them.
+const QUIET_FRAME: f32 = 1e-6;
+/// Share of a frame's magnitude that lies below the rolloff frequency.
+const ROLLOFF_SHARE: f32 = 0.85;
+/// How many sample rates an extractor keeps tables for.
+const PLANS: usize = 8;
+
+/// Time of a frame's centre after the onset, in seconds: every 10 ms up to 0.12 s, where an attack is; every 20 ms up
+/// to 0.52 s; every 40 ms up to 1.12 s, where only the decay is left to follow.
+pub fn frame_time(frame: usize) -> f64 {
+    const FINE: usize = 12;
+    const MEDIUM: usize = 32;
+    let steps = |from: usize, to: usize| frame.clamp(from, to) - from;
+    0.010 * steps(0, FINE) as f64 + 0.020 * steps(FINE, MEDIUM) as f64 + 0.040 * steps(MEDIUM, FRAMES) as f64
+}
+
+/// Time a frame stands for, in seconds: the step to the next frame.
+fn frame_step(frame: usize) -> f32 {
+    (frame_time(frame.min(FRAMES - 2) + 1) - frame_time(frame.min(FRAMES - 2))) as f32
+}
+
+/// A log-mel picture: [`MEL_BANDS`] rows of [`FRAMES`] values, low bands first. 1 is the loudest band and frame of
+/// the sound, 0 is 80 dB below it or nothing at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features(Vec<f32>);
+
+impl Features {
+    /// Number of values: bands times frames.
+    pub const LEN: usize = MEL_BANDS * FRAMES;
+
+    /// Features from values computed elsewhere, in the order of [`Features::as_slice`].
+    ///
+    /// Returns `None` where there are not [`Features::LEN`] of them.
+    pub fn from_values(values: Vec<f32>) -> Option<Self> {
+        (values.len() == Self::LEN).then_some(Self(values))
+    }
+
+    /// The values, band by band.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// Why a sound that could be decoded has no features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    /// Shorter than 5 ms.
+    #[error("shorter than 5 ms")]
+    TooShort,
+    /// Nothing in it reaches -80 dBFS.
+    #[error("nothing in it is louder than -80 dBFS")]
+    Silent,
+}
+
+/// What was computed from a sound's samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sound {
+    /// Root mean square level over all samples, in dBFS, never below [`SILENCE_DBFS`]: 20 log10 of the root of the
+    /// mean square, so that a full-scale sine has -3.01 (the convention without AES17's 3 dB offset).
+    pub rms_dbfs: f32,
+    /// Spectral centroid in Hz: in each frame the magnitude-weighted mean of the bins' frequencies (Peeters, *A large
+    /// set of audio features*, Ircam 2004, 6.1.1), then the mean over frames, each weighted with the time it stands
+    /// for. 0 where nothing was heard.
+    pub centroid_hz: f32,
+    /// Spectral rolloff in Hz: in each frame the lowest frequency below which 85 % of the magnitude lies (Scheirer
+    /// and Slaney 1997 with another share), averaged as the centroid is. 0 where nothing was heard.
+    pub rolloff_hz: f32,
+    /// What the model reads.
+    pub features: Result<Features, Unheard>,
+}
+
+/// Tables for one sample rate.
+struct Plan {
+    rate: u32,
+    transform: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    bank: MelBank,
+    bin_hz: f32,
+}
+
+impl Plan {
+    fn new(planner: &mut RealFftPlanner<f32>, rate: u32) -> Self {
+        let window_len = ((WINDOW_SEC * f64::from(rate)).round() as usize).max(16);
+        let size = fast_even_size(window_len);
+        let transform = planner.plan_fft_forward(size);
+        // Hann, in its periodic form.
+        let window = (0..window_len)
+            .map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / window_len as f64).cos()) as f32)
+            .collect();
+        let bin_hz = f64::from(rate) / size as f64;
+        Plan { rate, transform, window, bank: MelBank::new(bin_hz, size / 2 + 1), bin_hz: bin_hz as f32 }
+    }
+}
+
+/// The smallest even number of at least `least` with no prime factor but 2, 3 and 5.
+fn fast_even_size(least: usize) -> usize {
+    let mut size = least.next_multiple_of(2);
+    loop {
+        let mut rest = size;
+        for prime in [2, 3, 5] {
+            while rest % prime == 0 {
+                rest /= prime;
+            }
+        }
+        if rest == 1 {
+            return size;
+        }
+        size += 2;
+    }
+}
+
+/// Computes features and attributes; keeps its tables and buffers between sounds. One per thread.
+pub struct Extractor {
+    planner: RealFftPlanner<f32>,
+    plans: Vec<Plan>,
+    input: Vec<f32>,
+    spectrum: Vec<Complex32>,
+    scratch: Vec<Complex32>,
+    power: Vec<f32>,
+    magnitude: Vec<f32>,
+    energies: Vec<[f32; MEL_BANDS]>,
+}
+
+impl Default for Extractor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Extractor {
+    /// An extractor with no tables yet.
+    pub fn new() -> Self {
+        Self {
+            planner: RealFftPlanner::new(),
+            plans: Vec::new(),
+            input: Vec::new(),
+            spectrum: Vec::new(),
+            scratch: Vec::new(),
+            power: Vec::new(),
+            magnitude: Vec::new(),
+            energies: Vec::with_capacity(FRAMES),
+        }
+    }
+
+    /// Features and attributes of a mono sound. `samples` must be finite; `rate` is in Hz and not 0.
+    pub fn extract(&mut self, samples: &[f32], rate: u32) -> Sound {
+        let extent = Extent::of(samples, rate);
+        let too_short = (samples.len() as f64) < SHORTEST_SEC * f64::from(rate);
+        if extent.peak < SILENT_PEAK || rate == 0 {
+            let unheard = if too_short { Unheard::TooShort } else { Unheard::Silent };
+            return Sound { rms_dbfs: extent.rms_dbfs, centroid_hz: 0.0, rolloff_hz: 0.0, features: Err(unheard) };
+        }
+        let (centroid_hz, rolloff_hz) = self.transform_frames(samples, rate, &extent);
+        let features = if too_short { Err(Unheard::TooShort) } else { Ok(self.log_mel()) };
+        Sound { rms_dbfs: extent.rms_dbfs, centroid_hz, rolloff_hz, features }
+    }
+
+    /// Transforms each frame once: leaves its band energies in `self.energies`, returns centroid and rolloff in Hz.
+    fn transform_frames(&mut self, samples: &[f32], rate: u32, extent: &Extent) -> (f32, f32) {
+        let plan = match self.plans.iter().position(|plan| plan.rate == rate) {
+            Some(index) => &self.plans[index],
+            None => {
+                if self.plans.len() >= PLANS {
+                    self.plans.remove(0);
+                }
+                self.plans.push(Plan::new(&mut self.planner, rate));
+                &self.plans[self.plans.len() - 1]
+            }
+        };
+        let size = plan.transform.len();
+        let bins = size / 2 + 1;
+        self.input.resize(size, 0.0);
+        self.spectrum.resize(bins, Complex32::default());
+        self.scratch.resize(plan.transform.get_scratch_len(), Complex32::default());
+        self.power.resize(bins, 0.0);
+        self.magnitude.resize(bins, 0.0);
+        self.energies.clear();
+
+        // The peak becomes 1, so that no float file, however hot, overflows the squares.
+        let gain = 1.0 / extent.peak;
+        let mut shapes = [Shape::default(); FRAMES];
+        for (frame, shape) in shapes.iter_mut().enumerate() {
+            let centre = extent.onset as i64 + (frame_time(frame) * f64::from(rate)).round() as i64;
+            let start = centre - (plan.window.len() / 2) as i64;
+            if start >= extent.end as i64 {
+                break;
+            }
+            // What of the window lies before the first sample or after the last is silence.
+            let skip = usize::try_from(-start).unwrap_or(0).min(plan.window.len());
+            let from = usize::try_from(start).unwrap_or(0);
+            let heard = samples.get(from..).unwrap_or_default();
+            let window = &plan.window[skip..];
+            let count = heard.len().min(window.len());
+            self.input.fill(0.0);
+            for ((slot, sample), weight) in self.input[skip..skip + count].iter_mut().zip(heard).zip(window) {
+                *slot = sample * gain * weight;
+            }
+            // Lengths are right by construction; a failure would leave the spectrum of silence.
+            if plan.transform.process_with_scratch(&mut self.input, &mut self.spectrum, &mut self.scratch).is_err() {
+                self.spectrum.fill(Complex32::default());
+            }
+            for ((bin, power), magnitude) in self.spectrum.iter().zip(&mut self.power).zip(&mut self.magnitude) {
+                *power = bin.re * bin.re + bin.im * bin.im;
+                *magnitude = power.sqrt();
+            }
+            let mut energies = [0f32; MEL_BANDS];
+            plan.bank.apply(&self.power, &mut energies);
+            self.energies.push(energies);
+            *shape = Shape::of(&self.magnitude, plan.bin_hz);
+        }
+        Shape::average(&shapes[..self.energies.len()])
+    }
+
+    /// The picture of the energies: decibels below the loudest, floored and scaled to 0..1.
+    fn log_mel(&self) -> Features {
+        let loudest = self.energies.iter().flatten().fold(f32::MIN_POSITIVE, |max, &energy| max.max(energy));
+        let least = loudest * 10f32.powf(FLOOR_DB / 10.0);
+        // 10 log10(x) = DB_PER_OCTAVE log2(x).
+        const DB_PER_OCTAVE: f32 = 3.010_3;
+        let scale = DB_PER_OCTAVE / -FLOOR_DB;
+        let mut values = vec![0f32; Features::LEN];
+        for (frame, energies) in self.energies.iter().enumerate() {
+            for (band, &energy) in energies.iter().enumerate() {
+                if energy > least {
+                    values[band * FRAMES + frame] = (energy / least).log2() * scale;
+                }
+            }
+        }
+        Features(values)
+    }
+}
+
+/// Where a sound is in its samples, and how loud.
+struct Extent {
+    peak: f32,
+    rms_dbfs: f32,
+    onset: usize,
+    end: usize,
+}
+
+impl Extent {
+    fn of(samples: &[f32], rate: u32) -> Self {
+        // Blocks of a millisecond: peaks first, then only the two blocks that matter are looked into.
+        let block = (rate as usize / 1000).max(1);
+        let mut squares = 0f64;
+        let mut peak = 0f32;
+        for chunk in samples.chunks(1024) {
+            let (eights, rest) = chunk.as_chunks::<8>();
+            let mut sums = [0f32; 8];
+            let mut peaks = [0f32; 8];
+            for eight in eights {
+                for lane in 0..8 {
+                    sums[lane] += eight[lane] * eight[lane];
+                    peaks[lane] = peaks[lane].max(eight[lane].abs());
+                }
+            }
+            squares += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+            squares += rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+            peak = peaks.iter().chain(rest).fold(peak, |max, &x| max.max(x.abs()));
+        }
+        if !squares.is_finite() {
+            // Samples beyond 1e19 square to infinity in single precision.
+            squares = samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        }
+        let mean = squares / samples.len().max(1) as f64;
+        let rms_dbfs = if mean > 0.0 { (10.0 * mean.log10()) as f32 } else { SILENCE_DBFS };
+        let reaches = |level: f32| move |chunk: &[f32]| chunk.iter().any(|x| x.abs() >= level);
+        let first = samples.chunks(block).position(reaches(peak * ONSET_RATIO)).unwrap_or(0) * block;
+        let onset = samples[first..].iter().position(|x| x.abs() >= peak * ONSET_RATIO).unwrap_or(0) + first;
+        let end = samples.iter().rposition(|x| x.abs() >= peak * END_RATIO).map_or(0, |last| last + 1);
+        Extent { peak, rms_dbfs: rms_dbfs.max(SILENCE_DBFS), onset, end }
+    }
+}
+
+/// Centroid and rolloff of one frame.
+#[derive(Clone, Copy, Default)]
+struct Shape {
+    centroid_hz: f32,
+    rolloff_hz: f32,
+    /// Square of the summed magnitude, to tell loud frames from quiet ones.
+    energy: f32,
+}
+
+impl Shape {
+    fn of(magnitude: &[f32], bin_hz: f32) -> Self {
+        const BLOCK: usize = 16;
+        let mut total = 0f32;
+        let mut moment = 0f32;
+        let mut block_sums = [0f32; 64];
+        // Sums by blocks of sixteen, of which the rolloff then looks into one. Very long transforms use longer blocks.
+        let block = BLOCK.max(magnitude.len().div_ceil(block_sums.len()).next_multiple_of(BLOCK));
+        for (index, (bins, block_sum)) in magnitude.chunks(block).zip(&mut block_sums).enumerate() {
+            let (chunks, rest) = bins.as_chunks::<BLOCK>();
+            let mut sums = [0f32; BLOCK];
+            let mut inner = [0f32; BLOCK];
+            for (number, chunk) in chunks.iter().enumerate() {
+                let offset = (number * BLOCK) as f32;
+                for lane in 0..BLOCK {
+                    sums[lane] += chunk[lane];
+                    inner[lane] += chunk[lane] * (offset + lane as f32);
+                }
+            }
+            let offset = (chunks.len() * BLOCK) as f32;
+            let rest_sum: f32 = rest.iter().sum();
+            let rest_inner: f32 = rest.iter().enumerate().map(|(bin, m)| m * (offset + bin as f32)).sum();
+            *block_sum = sums.iter().sum::<f32>() + rest_sum;
+            moment += inner.iter().sum::<f32>() + rest_inner + *block_sum * (index * block) as f32;
+            total += *block_sum;
+        }
+        if total <= 0.0 {
+            return Self::default();
+        }
+        let share = total * ROLLOFF_SHARE;
+        let mut below = 0f32;
+        let mut bin = 0usize;
+        for sum in block_sums {
+            if below + sum >= share {
+                break;
+            }
+            below += sum;
+            bin += block;
+        }
+        for m in magnitude.get(bin..).unwrap_or_default() {
+            below += m;
+            if below >= share {
+                break;
+            }
+            bin += 1;
+        }
+        let last = magnitude.len().saturating_sub(1);
+        Self { centroid_hz: moment / total * bin_hz, rolloff_hz: bin.min(last) as f32 * bin_hz, energy: total * total }
+    }
+
+    /// Mean centroid and rolloff of the frames that are not too quiet, weighted with the time each stands for.
+    fn average(shapes: &[Shape]) -> (f32, f32) {
+        let loudest = shapes.iter().fold(0f32, |max, shape| max.max(shape.energy));
+        let (mut time, mut centroid, mut rolloff) = (0f32, 0f32, 0f32);
+        for (frame, shape) in shapes.iter().enumerate() {
+            if shape.energy > loudest * QUIET_FRAME {
+                let step = frame_step(frame);
+                time += step;
+                centroid += step * shape.centroid_hz;
+                rolloff += step * shape.rolloff_hz;
+            }
+        }
+        if time > 0.0 { (centroid / time, rolloff / time) } else { (0.0, 0.0) }
+    }
+}

@@ -1,0 +1,101 @@
+//! A mel filter bank laid out in Hz, so that one definition serves every sample rate.
+
+use super::features::MEL_BANDS;
+
+/// Lowest and highest frequency of the bank in Hz.
+pub(super) const MEL_LOW_HZ: f64 = 30.0;
+/// See [`MEL_LOW_HZ`].
+pub(super) const MEL_HIGH_HZ: f64 = 16_000.0;
+
+/// Hz to mel: 2595 log10(1 + f / 700) (O'Shaughnessy, *Speech Communication: Human and Machine*, 1987, p. 150).
+fn hz_to_mel(hz: f64) -> f64 {
+    2595.0 * (1.0 + hz / 700.0).log10()
+}
+
+/// The inverse of [`hz_to_mel`].
+fn mel_to_hz(mel: f64) -> f64 {
+    700.0 * (10f64.powf(mel / 2595.0) - 1.0)
+}
+
+/// Lower edge, centre and upper edge in Hz of each band's triangle: centres equally spaced in mel, each triangle
+/// reaching to its neighbours' centres.
+pub(super) fn triangles() -> impl Iterator<Item = [f64; 3]> {
+    let (low, high) = (hz_to_mel(MEL_LOW_HZ), hz_to_mel(MEL_HIGH_HZ));
+    let step = (high - low) / (MEL_BANDS + 1) as f64;
+    (0..MEL_BANDS).map(move |band| [0, 1, 2].map(|edge| mel_to_hz(low + step * (band + edge) as f64)))
+}
+
+/// The triangles sampled on the bins of one transform. A bin's weight is the mean of the triangle over the bin's
+/// width, so that a narrow triangle between two bins is never lost and banks of different resolution agree.
+pub(super) struct MelBank {
+    /// First bin and range in `weights` of each band.
+    bands: Vec<(usize, std::ops::Range<usize>)>,
+    weights: Vec<f32>,
+}
+
+impl MelBank {
+    /// The bank for bins `bin_hz` apart, `bins` of them from 0 Hz up. A band that lies wholly above the last bin has
+    /// no weights and an energy of 0.
+    pub fn new(bin_hz: f64, bins: usize) -> Self {
+        let mut bank = MelBank { bands: Vec::with_capacity(MEL_BANDS), weights: Vec::new() };
+        for [low, centre, high] in triangles() {
+            let first = ((low / bin_hz - 0.5).ceil().max(0.0)) as usize;
+            let end = (((high / bin_hz + 0.5).floor()) as usize + 1).min(bins);
+            let start = bank.weights.len();
+            for bin in first..end.max(first) {
+                let (from, to) = ((bin as f64 - 0.5) * bin_hz, (bin as f64 + 0.5) * bin_hz);
+                let area = ramp_area(from, to, low, centre) + ramp_area(-to, -from, -high, -centre);
+                bank.weights.push((area / bin_hz) as f32);
+            }
+            bank.bands.push((first, start..bank.weights.len()));
+        }
+        bank
+    }
+
+    /// Energy of each band: the weighted sum of `power`, one value a bin.
+    pub fn apply(&self, power: &[f32], energies: &mut [f32; MEL_BANDS]) {
+        for ((first, range), energy) in self.bands.iter().zip(energies.iter_mut()) {
+            let weights = self.weights.get(range.clone()).unwrap_or_default();
+            let bins = power.get(*first..first + weights.len()).unwrap_or_default();
+            let mut sums = [0f32; 4];
+            let (weights4, weights_rest) = weights.as_chunks::<4>();
+            let (bins4, bins_rest) = bins.as_chunks::<4>();
+            for (w, p) in weights4.iter().zip(bins4) {
+                for lane in 0..4 {
+                    sums[lane] += w[lane] * p[lane];
+                }
+            }
+            let rest: f32 = weights_rest.iter().zip(bins_rest).map(|(w, p)| w * p).sum();
+            *energy = (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest;
+        }
+    }
+}
+
+/// Integral over `from..to` of the ramp that rises from 0 at `low` to 1 at `high` and is 0 elsewhere.
+fn ramp_area(from: f64, to: f64, low: f64, high: f64) -> f64 {
+    let (from, to) = (from.clamp(low, high), to.clamp(low, high));
+    ((to - low).powi(2) - (from - low).powi(2)) / (2.0 * (high - low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_band_below_nyquist_has_the_weight_of_its_triangle() {
+        for (rate, size) in [(44_100.0, 2048usize), (48_000.0, 2250), (96_000.0, 4500), (8_000.0, 384)] {
+            let bin_hz = rate / size as f64;
+            let bank = MelBank::new(bin_hz, size / 2 + 1);
+            let mut energies = [0f32; MEL_BANDS];
+            bank.apply(&vec![1.0; size / 2 + 1], &mut energies);
+            for ([low, _, high], energy) in triangles().zip(energies) {
+                if high < rate / 2.0 {
+                    let expected = (high - low) / 2.0 / bin_hz;
+                    assert!((f64::from(energy) - expected).abs() < 1e-3 * expected.max(1.0), "{low} Hz at {rate}");
+                } else if low > rate / 2.0 + bin_hz {
+                    assert_eq!(energy, 0.0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The fine labels in the order of the model's outputs, and the canonical label each is collected under.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The canonical labels: six folders of a kit, and `misc` for everything else. A canonical index counts in this list.
+pub const CANONICAL: [&str; 7] = ["Crash", "Hihat", "Kick", "Ride", "Snare", "Tom", "misc"];
+
+/// Index of `misc` in [`CANONICAL`].
+pub const MISC: usize = 6;
+
+/// A label list or a mapping that can't be used.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum LabelsError {
+    /// Not JSON, or not of the shape that was expected.
+    #[error("{what}: {reason}; expected {expected}")]
+    Json {
+        /// Which of the two files.
+        what: &'static str,
+        /// What the JSON reader says, with line and column.
+        reason: String,
+        /// What the file should hold.
+        expected: &'static str,
+    },
+    /// A label is listed twice, or is empty.
+    #[error("label_mapping.json: label {index} is `{name}`, which is {problem}")]
+    BadLabel {
+        /// Position in the list, from 0.
+        index: usize,
+        /// The label.
+        name: String,
+        /// `empty` or `listed twice`.
+        problem: &'static str,
+    },
+    /// The mapping names a fine label that the list lacks.
+    #[error("canonical_mapping.json: `{0}` is not one of the model's labels")]
+    UnknownFine(String),
+    /// The mapping sends a label to something that is not canonical.
+    #[error("canonical_mapping.json: `{fine}` goes to `{canonical}`; expected one of {}", CANONICAL.join(", "))]
+    UnknownCanonical {
+        /// The fine label.
+        fine: String,
+        /// Where it is sent.
+        canonical: String,
+    },
+}
+
+/// The fine labels of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    names: Vec<String>,
+    canonical: Vec<usize>,
+    checksum: String,
+}
+
+/// `canonical_mapping.json`, in the older pipeline's form or flat.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Mapping {
+    Nested { model_class_to_canonical: BTreeMap<String, String> },
+    Flat(BTreeMap<String, String>),
+}
+
+impl Labels {
+    /// Reads `label_mapping.json`, a list of names in the order of the model's outputs, and `canonical_mapping.json`,
+    /// an object from fine to canonical label, bare or under `model_class_to_canonical`. A fine label that the object
+    /// does not name goes to `misc`.
+    ///
+    /// # Errors
+    /// [`LabelsError`] says which file, and what in it.
+    pub fn parse(label_mapping: &str, canonical_mapping: &str) -> Result<Self, LabelsError> {
+        let names: Vec<String> = serde_json::from_str(label_mapping).map_err(|error| LabelsError::Json {
+            what: "label_mapping.json",
+            reason: error.to_string(),
+            expected: "a list of names such as [\"Agogo\", \"Bell\"]",
+        })?;
+        for (index, name) in names.iter().enumerate() {
+            let problem = if name.trim().is_empty() {
+                "empty"
+            } else if names.iter().take(index).any(|earlier| earlier == name) {
+                "listed twice"
+            } else {
+                continue;
+            };
+            return Err(LabelsError::BadLabel { index, name: name.clone(), problem });
+        }
+        let mapping = serde_json::from_str(canonical_mapping).map_err(|error| LabelsError::Json {
+            what: "canonical_mapping.json",
+            reason: error.to_string(),
+            expected: "an object such as {\"China\": \"Crash\"}",
+        })?;
+        let (Mapping::Nested { model_class_to_canonical: mapping } | Mapping::Flat(mapping)) = mapping;
+        let mut canonical = vec![MISC; names.len()];
+        for (fine, to) in mapping {
+            let Some(index) = names.iter().position(|name| *name == fine) else {
+                return Err(LabelsError::UnknownFine(fine));
+            };
+            match (canonical_index(&to), canonical.get_mut(index)) {
+                (Some(to), Some(slot)) => *slot = to,
+                _ => return Err(LabelsError::UnknownCanonical { fine, canonical: to }),
+            }
+        }
+        let checksum = checksum(&names);
+        Ok(Self { names, canonical, checksum })
+    }
+
+    /// The names in the order of the model's outputs.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Position of a fine label, by its exact name.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
+    }
+
+    /// For each fine label the index in [`CANONICAL`] of the label it is collected under.
+    pub fn canonical(&self) -> &[usize] {
+        &self.canonical
+    }
+
+    /// XXH3 (64 bits, hexadecimal) of the names joined with line feeds: changes with their order.
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// Probability of each label of [`CANONICAL`]: the sum over the fine labels collected under it.
+    pub fn canonical_probabilities(&self, probabilities: &[f32]) -> [f32; CANONICAL.len()] {
+        let mut sums = [0f32; CANONICAL.len()];
+        for (probability, canonical) in probabilities.iter().zip(&self.canonical) {
+            if let Some(sum) = sums.get_mut(*canonical) {
+                *sum += probability;
+            }
+        }
+        sums
+    }
+}
+
+/// Index in [`CANONICAL`] of a name, whatever its case.
+pub fn canonical_index(name: &str) -> Option<usize> {
+    CANONICAL.iter().position(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The checksum of a label list, as [`Labels::checksum`] gives it.
+pub fn checksum(names: &[String]) -> String {
+    format!("{:016x}", xxh3_64(names.join("\n").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_canonical_mapping_mean_the_same() {
+        let list = r#"["China", "Kick", "Vox"]"#;
+        let flat = Labels::parse(list, r#"{"China": "Crash", "Kick": "Kick"}"#).unwrap();
+        let nested =
+            Labels::parse(list, r#"{"model_class_to_canonical": {"China": "Crash", "Kick": "Kick", "Vox": "Misc"}}"#)
+                .unwrap();
+        assert_eq!(flat, nested);
+        assert_eq!(flat.canonical(), [0, 2, MISC]);
+        assert_eq!(flat.canonical_probabilities(&[0.5, 0.2, 0.3]), [0.5, 0.0, 0.2, 0.0, 0.0, 0.0, 0.3]);
+    }
+
+    #[test]
+    fn the_checksum_changes_with_the_order() {
+        let labels = |list| Labels::parse(list, "{}").unwrap();
+        assert_ne!(labels(r#"["Kick", "Snare"]"#).checksum(), labels(r#"["Snare", "Kick"]"#).checksum());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mapping_is_named() {
+        let error = |list, mapping| Labels::parse(list, mapping).unwrap_err().to_string();
+        assert!(error(r#"{"Kick": 0}"#, "{}").contains("expected a list of names"));
+        assert!(error(r#"["Kick", "Kick"]"#, "{}").contains("label 1 is `Kick`, which is listed twice"));
+        assert!(error(r#"["Kick"]"#, r#"{"Kik": "Kick"}"#).contains("`Kik` is not one of the model's labels"));
+        assert!(error(r#"["Kick"]"#, r#"{"Kick": "Drum"}"#).contains("expected one of Crash, Hihat"));
+        assert!(error(r#"["Kick"]"#, "[1]").starts_with("canonical_mapping.json"));
+    }
+}

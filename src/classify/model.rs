@@ -1,0 +1,334 @@
+//! A model and everything that must agree with it, and the sessions that run it.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ort::session::Session as OrtSession;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::TensorRef;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::backend::{Backend, BackendError};
+use super::calibration::{Calibration, CalibrationError};
+use super::labels::{Labels, LabelsError};
+use crate::audio::{FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
+
+const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
+const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
+const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
+const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
+const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
+
+/// Shape of a model's input: batch, channel, mel band, frame.
+pub const INPUT_SHAPE: [usize; 4] = [1, 1, MEL_BANDS, FRAMES];
+
+/// A model that can't be used.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A file could not be read.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A Keras file was given.
+    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17", .0.display(), .0.display())]
+    Keras(PathBuf),
+    /// The description beside the model is not one.
+    #[error("{path}: {reason}")]
+    Description {
+        /// The file.
+        path: String,
+        /// What the JSON reader says, with line and column.
+        reason: String,
+    },
+    /// The model wants features of another definition.
+    #[error("the model `{model}` was trained on features `{expected}`, this program computes `{found}`")]
+    OtherFeatures {
+        /// The model's name.
+        model: String,
+        /// What it was trained on.
+        expected: String,
+        /// What this program computes.
+        found: &'static str,
+    },
+    /// The model wants an input of another shape.
+    #[error("the model `{model}` takes an input of {expected:?}, the features are {found:?}")]
+    OtherInput {
+        /// The model's name.
+        model: String,
+        /// What it takes.
+        expected: Vec<usize>,
+        /// What there is.
+        found: [usize; 4],
+    },
+    /// The label list is not the one the model was trained with.
+    #[error(
+        "the model `{model}` has {outputs} outputs and labels of checksum {expected}; the label list has {labels} \
+         labels of checksum {found}"
+    )]
+    OtherLabels {
+        /// The model's name.
+        model: String,
+        /// Number of the model's outputs.
+        outputs: usize,
+        /// Checksum of the labels it was trained with.
+        expected: String,
+        /// Number of labels in the list.
+        labels: usize,
+        /// Checksum of the list.
+        found: String,
+    },
+    /// The model gives another number of outputs than its description says.
+    #[error("the model `{model}` is described with {expected} outputs and gives {found}")]
+    Outputs {
+        /// The model's name.
+        model: String,
+        /// What its description says.
+        expected: usize,
+        /// What it gives.
+        found: usize,
+    },
+    /// The labels can't be read.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// The calibration does not belong to the model.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// No backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The backend refused the model or failed to run it.
+    #[error("the model `{model}`: {reason}")]
+    Run {
+        /// The model's name.
+        model: String,
+        /// What the backend says.
+        reason: String,
+    },
+}
+
+/// What a model says of itself: the JSON file beside it, of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDescription {
+    /// A short name.
+    pub name: String,
+    /// The [`FEATURES_VERSION`] it was trained on.
+    pub features: String,
+    /// Shape of its input.
+    pub input: Vec<usize>,
+    /// Number of its outputs.
+    pub outputs: usize,
+    /// [`Labels::checksum`] of the labels it was trained with.
+    pub labels_checksum: String,
+}
+
+/// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
+/// (`label_mapping.json`, `canonical_mapping.json`, `calibration.json`), and is what is compiled in where it is not
+/// there either; a calibration that is nowhere is a temperature of 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// The ONNX file; `None` is the one compiled in.
+    pub model: Option<PathBuf>,
+    /// The label list.
+    pub label_mapping: Option<PathBuf>,
+    /// The canonical mapping.
+    pub canonical_mapping: Option<PathBuf>,
+    /// The calibration.
+    pub calibration: Option<PathBuf>,
+}
+
+/// A model, its labels and its calibration. Shared by all threads.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    model: Cow<'static, [u8]>,
+    description: ModelDescription,
+    labels: Labels,
+    calibration: Calibration,
+    id: String,
+}
+
+impl Classifier {
+    /// The model that is compiled in.
+    ///
+    /// # Errors
+    /// None of [`ModelError`] but in a build whose model files do not belong together.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Self::open(&ModelFiles::default())
+    }
+
+    /// The model at `files`.
+    ///
+    /// # Errors
+    /// [`ModelError`], where a file can't be read or the files do not belong together. Nothing is run yet:
+    /// [`Classifier::session`] says whether the backend can.
+    pub fn open(files: &ModelFiles) -> Result<Self, ModelError> {
+        let folder = files.model.as_deref().and_then(Path::parent);
+        let text = |given: &Option<PathBuf>, name: &str, embedded: &'static str| match given {
+            Some(path) => read_text(path).map(Cow::Owned),
+            None => match folder.map(|folder| folder.join(name)).filter(|path| path.exists()) {
+                Some(path) => read_text(&path).map(Cow::Owned),
+                None => Ok(Cow::Borrowed(embedded)),
+            },
+        };
+        let (model, description) = match &files.model {
+            None => (Cow::Borrowed(EMBEDDED_MODEL), parse_description(EMBEDDED_DESCRIPTION, "drums.json")?),
+            Some(path) => {
+                let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+                if extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras)) {
+                    return Err(ModelError::Keras(path.clone()));
+                }
+                let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
+                let beside = path.with_extension("json");
+                let description = parse_description(&read_text(&beside)?, &beside.display().to_string())?;
+                (Cow::Owned(bytes), description)
+            }
+        };
+        let label_mapping = text(&files.label_mapping, "label_mapping.json", EMBEDDED_LABELS)?;
+        let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", EMBEDDED_CANONICAL)?;
+        // The compiled-in calibration is for the compiled-in model only.
+        let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
+        let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
+        Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)
+    }
+
+    fn from_parts(
+        model: Cow<'static, [u8]>,
+        description: ModelDescription,
+        label_mapping: &str,
+        canonical_mapping: &str,
+        calibration: &str,
+    ) -> Result<Self, ModelError> {
+        let name = || description.name.clone();
+        if description.features != FEATURES_VERSION {
+            let expected = description.features.clone();
+            return Err(ModelError::OtherFeatures { model: name(), expected, found: FEATURES_VERSION });
+        }
+        if description.input != INPUT_SHAPE {
+            let expected = description.input.clone();
+            return Err(ModelError::OtherInput { model: name(), expected, found: INPUT_SHAPE });
+        }
+        // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
+        let list = Labels::parse(label_mapping, "{}")?;
+        if list.len() != description.outputs || list.checksum() != description.labels_checksum {
+            return Err(ModelError::OtherLabels {
+                model: name(),
+                outputs: description.outputs,
+                expected: description.labels_checksum.clone(),
+                labels: list.len(),
+                found: list.checksum().to_owned(),
+            });
+        }
+        let labels = Labels::parse(label_mapping, canonical_mapping)?;
+        let hash = xxh3_64(&model) >> 32;
+        let id = format!("{}-{hash:08x}-{}", description.name, description.features);
+        let calibration = match calibration {
+            "" => Calibration::none(&id, labels.checksum()),
+            json => Calibration::parse(json, &id, labels.checksum())?,
+        };
+        Ok(Self { model, description, labels, calibration, id })
+    }
+
+    /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and feature version: the key of analyses.
+    pub fn model_id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the model says of itself.
+    pub fn description(&self) -> &ModelDescription {
+        &self.description
+    }
+
+    /// The labels in the order of the logits.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// How logits become probabilities.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// A session of this model, for one thread. Costs milliseconds: keep it. Starts the backend if nobody has.
+    ///
+    /// # Errors
+    /// [`ModelError::Backend`] and [`ModelError::Run`].
+    pub fn session(&self) -> Result<Session, ModelError> {
+        let backend = Backend::start(None)?;
+        let fail = |reason: String| ModelError::Run { model: self.description.name.clone(), reason };
+        let session = OrtSession::builder(backend.environment())
+            .map_err(|error| fail(error.to_string()))?
+            .with_optimization_level(GraphOptimizationLevel::Level3)
+            .map_err(|error| fail(error.to_string()))?
+            .with_intra_threads(1)
+            .map_err(|error| fail(error.to_string()))?
+            .commit_from_memory(&self.model)
+            .map_err(|error| fail(error.to_string()))?;
+        Ok(Session { session, model: self.description.name.clone(), outputs: self.description.outputs })
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ModelError> {
+    fs::read_to_string(path).map_err(|error| ModelError::Io { path: path.to_owned(), error })
+}
+
+fn parse_description(json: &str, path: &str) -> Result<ModelDescription, ModelError> {
+    serde_json::from_str(json)
+        .map_err(|error| ModelError::Description { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Runs a model. One per thread.
+pub struct Session {
+    session: OrtSession,
+    model: String,
+    outputs: usize,
+}
+
+impl Session {
+    /// The model's raw outputs for one sound, in label order.
+    ///
+    /// # Errors
+    /// [`ModelError::Run`] where the backend fails, [`ModelError::Outputs`] where the model is not as described.
+    pub fn logits(&mut self, features: &Features) -> Result<Vec<f32>, ModelError> {
+        let result = self.run(features);
+        clear_upper_halves();
+        let logits = result.map_err(|reason| ModelError::Run { model: self.model.clone(), reason })?;
+        if logits.len() != self.outputs {
+            return Err(ModelError::Outputs { model: self.model.clone(), expected: self.outputs, found: logits.len() });
+        }
+        if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
+            return Err(ModelError::Run { model: self.model.clone(), reason: format!("output {index} is no number") });
+        }
+        Ok(logits)
+    }
+
+    fn run(&mut self, features: &Features) -> Result<Vec<f32>, String> {
+        let input = TensorRef::from_array_view((INPUT_SHAPE, features.as_slice())).map_err(|e| e.to_string())?;
+        let outputs = self.session.run(ort::inputs![input]).map_err(|e| e.to_string())?;
+        let (_, output) = outputs.iter().next().ok_or("no output")?;
+        let (_, logits) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
+        Ok(logits.to_vec())
+    }
+}
+
+/// Clears the upper halves of the vector registers. tract's AVX kernels leave them dirty, which makes all SSE code
+/// that runs afterwards on the thread (decoding, transforms) up to twice as slow.
+fn clear_upper_halves() {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx")]
+        fn zero_upper() {
+            std::arch::x86_64::_mm256_zeroupper();
+        }
+        if std::arch::is_x86_feature_detected!("avx") {
+            // SAFETY: the processor has AVX, and the instruction touches nothing but upper halves that no value lives in.
+            unsafe { zero_upper() };
+        }
+    }
+}

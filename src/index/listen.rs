@@ -1,0 +1,202 @@
+//! Listens to one file: decode, features, model. What goes wrong costs that one file.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Once};
+
+use super::analysis::{Analysis, Status};
+pub use crate::audio::Source;
+use crate::audio::features::Unheard;
+use crate::audio::{Attributes, DecodeError, Decoder, Extractor};
+use crate::classify::{Classifier, ModelError, Session};
+
+/// Turns files into analyses; keeps its buffers and its session between them. One per thread.
+pub struct Listener {
+    classifier: Arc<Classifier>,
+    decoder: Decoder,
+    extractor: Extractor,
+    /// `None` after a panic, until the next file builds a new one.
+    session: Option<Session>,
+}
+
+impl Listener {
+    /// A listener that uses `classifier`.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the backend can't run the model.
+    pub fn new(classifier: Arc<Classifier>) -> Result<Self, ModelError> {
+        keep_caught_panics_quiet();
+        let session = Some(classifier.session()?);
+        Ok(Self { classifier, decoder: Decoder::new(), extractor: Extractor::new(), session })
+    }
+
+    /// What the file sounds like. `size` is the whole file's size in bytes, `extension` its extension without the
+    /// dot, believed only where the content does not say what it is.
+    ///
+    /// Never fails and never panics: an [`Analysis`] that is not [`Status::Ok`] says why.
+    pub fn listen(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analysis {
+        self.guard(|listener| listener.hear(source, size, extension))
+    }
+
+    /// Runs `hear` and turns a panic into a failed analysis.
+    fn guard(&mut self, hear: impl FnOnce(&mut Self) -> Analysis) -> Analysis {
+        CATCHING.set(true);
+        // Whatever a panic leaves half-done is thrown away below.
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| hear(self)));
+        CATCHING.set(false);
+        caught.unwrap_or_else(|payload| {
+            self.decoder = Decoder::new();
+            self.extractor = Extractor::new();
+            self.session = None;
+            let message = payload
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            failed(Status::LoadError, format!("the decoder panicked: {message}"), None)
+        })
+    }
+
+    fn hear(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analysis {
+        let decoded = match self.decoder.decode(source, size, extension) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let status = match error {
+                    DecodeError::Unsupported(_) => Status::Unsupported,
+                    DecodeError::Damaged { .. } | DecodeError::Io(_) => Status::LoadError,
+                };
+                return failed(status, error.to_string(), None);
+            }
+        };
+        let sound = self.extractor.extract(decoded.samples, decoded.sample_rate);
+        let attributes = Some(Attributes {
+            duration_sec: decoded.duration_sec(),
+            rms_dbfs: sound.rms_dbfs,
+            centroid_hz: sound.centroid_hz,
+            rolloff_hz: sound.rolloff_hz,
+            sample_rate: decoded.sample_rate,
+            channels: decoded.channels,
+            codec: decoded.codec.to_owned(),
+        });
+        let features = match sound.features {
+            Ok(features) => features,
+            Err(unheard) => {
+                let status = match unheard {
+                    Unheard::TooShort => Status::TooShort,
+                    Unheard::Silent => Status::Silent,
+                };
+                return failed(status, unheard.to_string(), attributes);
+            }
+        };
+        let logits = match &mut self.session {
+            Some(session) => session.logits(&features),
+            empty => self.classifier.session().and_then(|session| empty.insert(session).logits(&features)),
+        };
+        match logits {
+            Ok(logits) => Analysis { status: Status::Ok, error: None, attributes, logits },
+            Err(error) => failed(Status::LoadError, error.to_string(), attributes),
+        }
+    }
+}
+
+fn failed(status: Status, error: String, attributes: Option<Attributes>) -> Analysis {
+    Analysis { status, error: Some(error), attributes, logits: Vec::new() }
+}
+
+thread_local! {
+    /// Whether a panic on this thread is about to be caught and reported as the file's error.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Panics that are caught are in the file's analysis; on stderr they would only tear the progress bar. All others go
+/// to the hook that was there.
+fn keep_caught_panics_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if CATCHING.get() {
+                log::debug!("caught: {info}");
+            } else {
+                previous(info);
+            }
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mono 16-bit WAV file of a decaying sine.
+    fn kick(rate: u32) -> Vec<u8> {
+        let samples = (0..rate / 2).flat_map(|n| {
+            let t = f64::from(n) / f64::from(rate);
+            let x = 0.8 * (-t / 0.12).exp() * (std::f64::consts::TAU * 60.0 * t).sin();
+            ((x * 32767.0) as i16).to_le_bytes()
+        });
+        let data: Vec<u8> = samples.collect();
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        file.extend(rate.to_le_bytes());
+        file.extend((rate * 2).to_le_bytes());
+        file.extend(b"\x02\0\x10\0data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    fn listener() -> Listener {
+        Listener::new(Arc::new(Classifier::embedded().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_file_in_memory_and_one_on_disk_sound_the_same() {
+        let bytes = kick(44_100);
+        let path = std::env::temp_dir().join(format!("drumfs-listen-{}.wav", std::process::id()));
+        std::fs::write(&path, &bytes).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let mut listener = listener();
+        let in_memory = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, Some("wav"));
+        let on_disk = listener.listen(Source::File(&file), bytes.len() as u64, Some("wav"));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(in_memory.status, Status::Ok, "{:?}", in_memory.error);
+        assert_eq!(in_memory.logits.len(), 34);
+        assert_eq!(in_memory, on_disk);
+        let attributes = in_memory.attributes.unwrap();
+        assert_eq!((attributes.sample_rate, attributes.channels, attributes.codec.as_str()), (44_100, 1, "pcm_s16le"));
+        assert!((attributes.duration_sec - 0.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_file_that_is_not_heard_says_why() {
+        let mut listener = listener();
+        let mut status = |bytes: &[u8], extension| {
+            let analysis = listener.listen(Source::Bytes(bytes), bytes.len() as u64, Some(extension));
+            assert!(analysis.logits.is_empty());
+            assert!(analysis.error.is_some_and(|error| !error.is_empty()));
+            (analysis.status, analysis.attributes.is_some())
+        };
+        let whole = kick(8_000);
+        let mut silent = whole.clone();
+        silent[44..].fill(0);
+        let mut no_channels = whole.clone();
+        no_channels[22] = 0;
+        assert_eq!(status(b"", "wav"), (Status::LoadError, false));
+        assert_eq!(status(b"these are lyrics, not drums", "wav"), (Status::Unsupported, false));
+        assert_eq!(status(&whole[..30], "wav"), (Status::LoadError, false));
+        assert_eq!(status(&no_channels, "wav"), (Status::LoadError, false));
+        assert_eq!(status(&whole[..44 + 60], "wav"), (Status::TooShort, true));
+        assert_eq!(status(&silent, "wav"), (Status::Silent, true));
+    }
+
+    #[test]
+    fn a_listener_goes_on_after_a_panic() {
+        let mut listener = listener();
+        let bytes = kick(44_100);
+        let before = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None);
+        let after_panic = listener.guard(|_| panic!("a decoder's bug"));
+        assert_eq!(after_panic.status, Status::LoadError);
+        assert!(after_panic.error.unwrap().contains("a decoder's bug"));
+        assert_eq!(listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None), before);
+    }
+}
