@@ -363,8 +363,13 @@ impl Pass<'_> {
             // Another thread listens to the same bytes now: the writer joins the two.
             return Ok(Heard { update: update(None), hash: Some(hash), fresh: false });
         }
-        let listener = listener.get_or_insert_with(|| Listener::new(Arc::clone(self.classifier)));
-        let source = if whole { Source::Bytes(bytes) } else { Source::File(file) };
+        let listener = match listener {
+            Some(listener) => listener,
+            None => listener.insert(
+                Listener::new(Arc::clone(self.classifier)).map_err(|error| io::Error::other(error.to_string()))?,
+            ),
+        };
+        let source = if whole { Source::Bytes(&bytes) } else { Source::File(&file) };
         let name = crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
         let analysis = listener.listen(source, size, name.as_deref());
         Ok(Heard { update: update(Some(Arc::new(analysis))), hash: Some(hash), fresh: true })

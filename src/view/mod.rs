@@ -13,3 +13,8 @@ pub use catalogue::{Catalogue, Sample};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
 pub use tree::{DirId, Node, View};
+
+/// The inode number of `_control`, in every view.
+pub fn control_ino() -> Ino {
+    ino::of_folder(ROOT, b"_control")
+}

@@ -1,0 +1,89 @@
+//! What is open: each handle keeps what it was opened on.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::control::{Draft, Scratch};
+use super::errno::FsError;
+use super::stream::IndexStream;
+use crate::view::{DirId, View};
+
+/// An open file or folder.
+#[derive(Debug)]
+pub enum Handle {
+    /// An original: reads the same file whatever the rules do.
+    Sample {
+        /// The original, open for reading.
+        file: File,
+        /// Relative path, for messages.
+        path: Box<[u8]>,
+    },
+    /// A generated file, as it was when it was opened.
+    Text(Arc<[u8]>),
+    /// index.jsonl.
+    Index(Mutex<IndexStream>),
+    /// rules.yml, open for writing.
+    Rules(Mutex<Draft>),
+    /// overrides.jsonl, open for writing.
+    Overrides(Mutex<Draft>),
+    /// rescan, open for writing.
+    Rescan,
+    /// A file beside the control files.
+    Scratch {
+        /// The file.
+        file: Arc<Scratch>,
+        /// Whether every write goes to its end.
+        append: bool,
+    },
+    /// A folder, listed as it was when it was opened.
+    Dir {
+        /// The view it was opened on.
+        view: Arc<View>,
+        /// The folder in that view.
+        dir: DirId,
+        /// Files beside the control files, where this is `_control`.
+        scratch: Vec<(Vec<u8>, u64)>,
+    },
+}
+
+/// All open handles, by number.
+#[derive(Debug, Default)]
+pub struct Handles {
+    open: RwLock<HashMap<u64, Arc<Handle>>>,
+    last: AtomicU64,
+}
+
+impl Handles {
+    /// Keeps a handle and gives it a number that was never used before.
+    pub fn add(&self, handle: Handle) -> u64 {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(handle));
+        number
+    }
+
+    /// An open handle.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`] where it is not open.
+    pub fn get(&self, number: u64) -> Result<Arc<Handle>, FsError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(&number).cloned().ok_or(FsError::BadHandle)
+    }
+
+    /// Closes a handle.
+    pub fn remove(&self, number: u64) -> Option<Arc<Handle>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&number)
+    }
+
+    /// How many handles are open.
+    pub fn len(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

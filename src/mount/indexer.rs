@@ -1,0 +1,169 @@
+//! The thread that makes indexing passes while mounted: one at the start, and whenever the archive changes or
+//! somebody asks.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, select};
+
+use super::keeper::{KeeperHandle, Shared};
+use crate::archive::ArchiveRoot;
+use crate::archive::watch::{Changes, Watcher};
+use crate::classify::Classifier;
+use crate::index::{Pass, PassError, PassOptions, Progress, Status, Summary};
+use crate::store::Store;
+
+/// What the indexer is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A whole pass.
+    Rescan,
+    /// Another look at these paths.
+    Touch(Vec<Vec<u8>>),
+    /// To end.
+    Stop,
+}
+
+/// Told of the progress of passes, for a bar in a terminal.
+pub type Reporter = Box<dyn Fn(Report<'_>) + Send>;
+
+/// What a pass while mounted reports.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// So many files are to be heard.
+    Planned(u64),
+    /// So many more were heard.
+    Heard(u64),
+    /// The pass has ended.
+    Ended(&'a Result<Summary, String>),
+}
+
+/// What the thread works with.
+pub(super) struct Indexer {
+    pub root: Arc<ArchiveRoot>,
+    pub store: Arc<Store>,
+    pub classifier: Arc<Classifier>,
+    pub options: PassOptions,
+    pub keeper: KeeperHandle,
+    pub shared: Arc<Shared>,
+    pub cancel: Arc<AtomicBool>,
+    pub watched: Arc<AtomicBool>,
+    pub report: Reporter,
+}
+
+impl Indexer {
+    /// Starts the thread: a whole pass, then whatever is asked.
+    pub fn start(self, requests: Receiver<Request>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("indexer".to_owned()).spawn(move || self.run(&requests))
+    }
+
+    fn run(self, requests: &Receiver<Request>) {
+        // Watching begins before the walk: what changes during it is seen by one or the other.
+        let watcher = match Watcher::new(self.root.path()) {
+            Ok(watcher) => {
+                self.watched.store(true, Ordering::Relaxed);
+                Some(watcher)
+            }
+            Err(error) => {
+                log::warn!("{error}");
+                None
+            }
+        };
+        let never = crossbeam_channel::never();
+        let changes: &Receiver<Changes> = watcher.as_ref().map_or(&never, |watcher| watcher.changes());
+        self.pass();
+        loop {
+            let request = select! {
+                recv(requests) -> request => request.unwrap_or(Request::Stop),
+                recv(changes) -> change => match change {
+                    Ok(Changes { rescan: true, .. }) => Request::Rescan,
+                    Ok(Changes { touched, .. }) => Request::Touch(touched),
+                    Err(_) => Request::Stop,
+                },
+            };
+            if self.cancel.load(Ordering::Relaxed) {
+                return;
+            }
+            match request {
+                Request::Stop => return,
+                Request::Rescan => self.pass(),
+                Request::Touch(paths) => self.touch(&paths),
+            }
+        }
+    }
+
+    fn with_progress<T>(&self, change: impl FnOnce(&mut super::status::IndexProgress) -> T) -> T {
+        change(&mut self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, progress: &Progress<'_>) {
+        match progress {
+            Progress::Planned { todo, .. } => {
+                self.with_progress(|progress| progress.total = *todo);
+                (self.report)(Report::Planned(*todo));
+            }
+            Progress::Recorded(updates) => {
+                let failed = |u: &&crate::index::Update| !u.entry.missing
+                    && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok);
+                let failed = updates.iter().filter(failed).count() as u64;
+                let heard = updates.iter().filter(|update| !update.entry.missing).count() as u64;
+                self.with_progress(|progress| {
+                    progress.done += heard;
+                    progress.failed += failed;
+                });
+                self.keeper.heard(updates);
+                (self.report)(Report::Heard(heard));
+            }
+            Progress::Moved(paths) => self.keeper.moved(paths),
+        }
+    }
+
+    fn pass_of(&self) -> Pass<'_> {
+        Pass {
+            root: &self.root,
+            store: &self.store,
+            classifier: &self.classifier,
+            options: self.options.clone(),
+            cancel: &self.cancel,
+        }
+    }
+
+    fn pass(&self) {
+        self.with_progress(|progress| progress.begin());
+        let result = self.pass_of().run(&mut |progress| self.tell(&progress));
+        self.ended(result);
+    }
+
+    fn touch(&self, paths: &[Vec<u8>]) {
+        match self.pass_of().touch(paths, &mut |progress| self.tell(&progress)) {
+            Ok(_) => {}
+            Err(error) => log::error!("{error}"),
+        }
+    }
+
+    fn ended(&self, result: Result<Summary, PassError>) {
+        let error = match &result {
+            Ok(summary) if summary.mostly_absent => Some(mostly_absent(summary, self.root.path().to_owned())),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &error {
+            log::error!("{error}");
+        }
+        self.with_progress(|progress| progress.end(error));
+        (self.report)(Report::Ended(&result.map_err(|error| error.to_string())));
+    }
+}
+
+/// What a person is told when most of a known archive is not there.
+pub fn mostly_absent(summary: &Summary, archive: PathBuf) -> String {
+    format!(
+        "{} of the samples known in {} are not there, more than half: is a drive not attached? Nothing was forgotten. \
+         If they are gone for good, run `drumfs index {} --forget-missing`",
+        summary.gone,
+        archive.display(),
+        archive.display()
+    )
+}

@@ -1,0 +1,409 @@
+//! The keeper: the one thread that changes what is shown.
+//!
+//! Rules, overrides and what was heard come to it as messages, one after another. For each it writes what must
+//! survive, makes the next view, swaps it, tells the kernel, and then answers. So no change is ever seen half, and
+//! whoever was answered finds it done.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use super::errno::FsError;
+use super::notify::Invalidate;
+use super::status::{Facts, IndexProgress};
+use crate::archive::ContentHash;
+use crate::classify::Classifier;
+use crate::index::{Status, Update, join};
+use crate::rules::{Router, Rules, RulesError, Vocabulary};
+use crate::store::{Override, Store, StoreError};
+use crate::view::{Catalogue, Sample, View, ViewInput};
+
+/// How the keeper answers.
+pub type Answer = Box<dyn FnOnce(Result<(), FsError>) + Send>;
+
+/// A change of an override: the content, the label (none takes it back) and a remark.
+pub type OverrideChange = (ContentHash, Option<String>, Option<String>);
+
+pub(super) enum Message {
+    /// Rules that were parsed: put them in force.
+    Save { text: String, rules: Box<Rules>, answer: Answer },
+    /// Rules that were refused: keep the draft and say why.
+    Refuse { text: String, error: RulesError, answer: Answer },
+    /// What people said.
+    Override { changes: Vec<OverrideChange>, answer: Answer },
+    /// What was heard, or is known to be missing.
+    Heard { updates: Vec<Update> },
+    /// Paths whose content is known under another.
+    Moved { paths: Vec<Vec<u8>> },
+    /// A file that was opened and has another size or time than is known.
+    Changed { sample: Arc<Sample>, answer: Answer },
+    /// Nothing more will come.
+    Stop,
+}
+
+/// The text of rules.yml as it is shown.
+#[derive(Debug, Clone)]
+pub struct RulesText {
+    /// What is in force.
+    pub active: Arc<str>,
+    /// What was refused and is kept, until something is accepted.
+    pub draft: Option<Arc<str>>,
+    /// When either last changed.
+    pub changed: SystemTime,
+}
+
+impl RulesText {
+    /// What rules.yml reads as: the draft while there is one, so that nobody has to write it again.
+    pub fn shown(&self) -> &Arc<str> {
+        self.draft.as_ref().unwrap_or(&self.active)
+    }
+}
+
+/// What the threads that serve requests read.
+#[derive(Debug)]
+pub struct Shared {
+    /// The current view.
+    pub view: ArcSwap<View>,
+    /// The text of rules.yml.
+    pub rules: ArcSwap<RulesText>,
+    /// What people said.
+    pub overrides: RwLock<HashMap<ContentHash, Override>>,
+    /// How indexing is getting on.
+    pub progress: Mutex<IndexProgress>,
+    /// What does not change while mounted.
+    pub facts: Facts,
+    /// The labels rules may speak of.
+    pub vocabulary: Vocabulary,
+    /// Times of the last rebuild of the view, in microseconds: route and tree, and notifying the kernel.
+    pub last_build_us: AtomicU64,
+}
+
+impl Shared {
+    /// The current view.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+}
+
+/// The keeper's end.
+pub struct Keeper {
+    shared: Arc<Shared>,
+    store: Arc<Store>,
+    classifier: Arc<Classifier>,
+    kernel: Arc<dyn Invalidate>,
+    router: Arc<Router>,
+    labels: Arc<[String]>,
+    catalogue: Arc<Catalogue>,
+    rules_error: Option<Arc<str>>,
+    pending: Vec<Arc<Sample>>,
+    removed: Vec<Vec<u8>>,
+    last_build: Duration,
+    last_swap: Instant,
+}
+
+/// Everybody else's end.
+#[derive(Debug, Clone)]
+pub struct KeeperHandle {
+    sender: Sender<Message>,
+}
+
+impl KeeperHandle {
+    pub(super) fn send(&self, message: Message) {
+        if let Err(refused) = self.sender.send(message) {
+            // The keeper has ended: whoever waits must hear of it.
+            match refused.into_inner() {
+                Message::Save { answer, .. }
+                | Message::Refuse { answer, .. }
+                | Message::Override { answer, .. }
+                | Message::Changed { answer, .. } => answer(Err(FsError::Ending)),
+                Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
+            }
+        }
+    }
+
+    /// Hands over what was heard.
+    pub fn heard(&self, updates: &[Update]) {
+        self.send(Message::Heard { updates: updates.to_vec() });
+    }
+
+    /// Hands over paths whose content is known under another.
+    pub fn moved(&self, paths: &[Vec<u8>]) {
+        self.send(Message::Moved { paths: paths.to_vec() });
+    }
+
+    /// Ends the keeper when everything before is done.
+    pub fn stop(&self) {
+        self.send(Message::Stop);
+    }
+}
+
+/// What was heard is shown at the latest so long after it was; more at a time where a view takes long to make.
+const SHOW_AFTER: Duration = Duration::from_millis(250);
+
+impl Keeper {
+    /// Reads the store and makes the first view.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub fn load(
+        store: Arc<Store>,
+        classifier: Arc<Classifier>,
+        vocabulary: Vocabulary,
+        facts: Facts,
+    ) -> Result<Self, StoreError> {
+        let saved = store.rules()?;
+        let template = || Rules::template(&vocabulary);
+        let active: Arc<str> = saved.active.unwrap_or_else(template).into();
+        // Rules that no longer parse, say after a change of the model, become a draft; the defaults are in force.
+        let (rules, active, draft) = match Rules::parse(&active, &vocabulary) {
+            Ok(rules) => (rules, active, saved.draft),
+            Err(error) => {
+                log::warn!("the saved rules no longer hold ({error}); the defaults are in force until they are mended");
+                (Rules::defaults(&vocabulary), template().into(), Some(saved.draft.unwrap_or(active.to_string())))
+            }
+        };
+        let refused = draft.as_deref().and_then(|draft| Some((draft, Rules::parse(draft, &vocabulary).err()?)));
+        let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
+        let router = Arc::new(Router::new(&rules, &vocabulary));
+        let overrides = join::load_overrides(&store)?;
+        let catalogue = Arc::new(join::load(&store, &classifier)?);
+        let labels: Arc<[String]> = classifier.labels().names().into();
+        let started = Instant::now();
+        let view = ViewInput {
+            catalogue: Arc::clone(&catalogue),
+            router: Arc::clone(&router),
+            labels: Arc::clone(&labels),
+            overrides: &overrides,
+            previous: None,
+            now: SystemTime::now(),
+            epoch: 1,
+            rules_error: rules_error.clone(),
+        }
+        .build();
+        let last_build = started.elapsed();
+        let rules =
+            RulesText { active, draft: draft.filter(|_| rules_error.is_some()).map(Arc::from), changed: SystemTime::now() };
+        let shared = Arc::new(Shared {
+            view: ArcSwap::from_pointee(view),
+            rules: ArcSwap::from_pointee(rules),
+            overrides: RwLock::new(overrides),
+            progress: Mutex::default(),
+            facts,
+            vocabulary,
+            last_build_us: AtomicU64::new(last_build.as_micros() as u64),
+        });
+        Ok(Self {
+            shared,
+            store,
+            classifier,
+            kernel: Arc::new(super::notify::NoKernel),
+            router,
+            labels,
+            catalogue,
+            rules_error,
+            pending: Vec::new(),
+            removed: Vec::new(),
+            last_build,
+            last_swap: Instant::now(),
+        })
+    }
+
+    /// What the threads that serve requests read.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// A channel to a keeper that is not running yet.
+    pub(super) fn channel() -> (KeeperHandle, Receiver<Message>) {
+        let (sender, receiver) = unbounded();
+        (KeeperHandle { sender }, receiver)
+    }
+
+    /// Starts the thread. It ends after [`KeeperHandle::stop`], having done everything that was sent before.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub(super) fn start(
+        mut self,
+        kernel: Arc<dyn Invalidate>,
+        receiver: Receiver<Message>,
+    ) -> std::io::Result<JoinHandle<()>> {
+        self.kernel = kernel;
+        std::thread::Builder::new().name("keeper".to_owned()).spawn(move || self.run(&receiver))
+    }
+
+    fn run(mut self, receiver: &Receiver<Message>) {
+        loop {
+            let waiting = !self.pending.is_empty() || !self.removed.is_empty();
+            let message = if waiting {
+                let patience = SHOW_AFTER.max(self.last_build * 8);
+                match receiver.recv_timeout(patience.saturating_sub(self.last_swap.elapsed())) {
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.guarded(Self::show);
+                        continue;
+                    }
+                    result => result.ok(),
+                }
+            } else {
+                receiver.recv().ok()
+            };
+            match message {
+                Some(Message::Stop) | None => {
+                    if waiting {
+                        self.guarded(Self::show);
+                    }
+                    return;
+                }
+                Some(Message::Heard { updates }) => {
+                    self.guarded(|keeper| keeper.take_heard(updates));
+                }
+                Some(Message::Moved { paths }) => self.removed.extend(paths),
+                Some(Message::Save { text, rules, answer }) => {
+                    answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
+                }
+                Some(Message::Refuse { text, error, answer }) => {
+                    let done = self.guarded(|keeper| keeper.refuse(&text, &error)).and_then(|done| done);
+                    answer(done.and(Err(FsError::Refused(error.to_string()))));
+                }
+                Some(Message::Override { changes, answer }) => {
+                    answer(self.guarded(|keeper| keeper.take_overrides(&changes)).and_then(|done| done));
+                }
+                Some(Message::Changed { sample, answer }) => {
+                    answer(self.guarded(|keeper| keeper.take_changed(sample)));
+                }
+            }
+        }
+    }
+
+    /// Runs one change; a panic costs that change alone.
+    fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
+        catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
+            let message = crate::panic_message(payload.as_ref());
+            log::error!("a change of the view failed: {message}");
+            FsError::Panicked(message)
+        })
+    }
+
+    /// Makes the next view out of what has come in, swaps it and tells the kernel.
+    fn show(&mut self) {
+        if !self.pending.is_empty() || !self.removed.is_empty() {
+            let (pending, removed) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.removed));
+            self.catalogue = Arc::new(self.catalogue.with(pending, removed));
+        }
+        let started = Instant::now();
+        let before = self.shared.view();
+        let overrides = self.shared.overrides.read().unwrap_or_else(PoisonError::into_inner);
+        let view = ViewInput {
+            catalogue: Arc::clone(&self.catalogue),
+            router: Arc::clone(&self.router),
+            labels: Arc::clone(&self.labels),
+            overrides: &overrides,
+            previous: Some(&before),
+            now: SystemTime::now(),
+            epoch: before.epoch + 1,
+            rules_error: self.rules_error.clone(),
+        }
+        .build();
+        drop(overrides);
+        self.last_build = started.elapsed();
+        self.shared.last_build_us.store(self.last_build.as_micros() as u64, Ordering::Relaxed);
+        self.swap(view);
+    }
+
+    fn swap(&mut self, view: View) {
+        self.shared.view.store(Arc::new(view));
+        self.kernel.view_changed();
+        self.last_swap = Instant::now();
+    }
+
+    fn save(&mut self, text: &str, rules: &Rules) -> Result<(), FsError> {
+        // On the disk first: what was answered is never lost.
+        self.store.accept_rules(text)?;
+        self.router = Arc::new(Router::new(rules, &self.shared.vocabulary));
+        self.rules_error = None;
+        let text = RulesText { active: text.into(), draft: None, changed: SystemTime::now() };
+        self.shared.rules.store(Arc::new(text));
+        self.show();
+        for warning in rules.warnings() {
+            log::warn!("rules.yml: {warning}");
+        }
+        log::info!("rules.yml was saved: view {}, {} µs", self.shared.view().epoch, self.last_build.as_micros());
+        Ok(())
+    }
+
+    fn refuse(&mut self, text: &str, error: &RulesError) -> Result<(), FsError> {
+        log::warn!("rules.yml was refused, the rules before stay: {error}");
+        let before = self.shared.rules.load_full();
+        let text = RulesText { draft: Some(text.into()), changed: SystemTime::now(), ..(*before).clone() };
+        let draft = text.shown().to_string();
+        self.rules_error = Some(report(&draft, error).into());
+        self.shared.rules.store(Arc::new(text));
+        let view = self.shared.view();
+        self.swap(view.with_rules_error(self.rules_error.clone(), view.epoch + 1));
+        self.store.keep_draft(&draft)?;
+        Ok(())
+    }
+
+    fn take_overrides(&mut self, changes: &[OverrideChange]) -> Result<(), FsError> {
+        let done = self.store.set_overrides(changes)?;
+        let mut overrides = self.shared.overrides.write().unwrap_or_else(PoisonError::into_inner);
+        for (hash, said) in done {
+            match said {
+                Some(said) => overrides.insert(hash, said),
+                None => overrides.remove(&hash),
+            };
+        }
+        drop(overrides);
+        self.show();
+        Ok(())
+    }
+
+    fn take_heard(&mut self, updates: Vec<Update>) {
+        let mut changed_inos = Vec::new();
+        for update in updates {
+            let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
+            let sample = match (&update.analysis, known) {
+                // What was heard in a file that has gone is still known.
+                (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..(*known).clone() },
+                _ => join(&update.path, &update.entry, update.analysis.as_deref(), &self.classifier),
+            };
+            // The kernel may remember the old bytes of a file that was heard again.
+            let changed = self.catalogue.by_path(&update.path).filter(|(_, known)| {
+                (known.size, known.mtime_ns, known.hash) != (sample.size, sample.mtime_ns, sample.hash)
+            });
+            changed_inos.extend(changed.map(|(id, _)| self.catalogue.ino(id)));
+            self.pending.push(Arc::new(sample));
+        }
+        if !changed_inos.is_empty() {
+            self.show();
+            changed_inos.into_iter().for_each(|ino| self.kernel.sample_changed(ino));
+        }
+    }
+
+    fn take_changed(&mut self, sample: Arc<Sample>) {
+        let ino = self.catalogue.by_path(&sample.path).map(|(id, _)| self.catalogue.ino(id));
+        self.pending.push(sample);
+        self.show();
+        if let Some(ino) = ino {
+            self.kernel.sample_changed(ino);
+        }
+    }
+}
+
+/// The text of RULES-ERROR.txt.
+fn report(text: &str, error: &RulesError) -> String {
+    let line = text.lines().nth(error.line.saturating_sub(1)).unwrap_or("");
+    let shown: String = line.chars().take(160).collect();
+    let pointer = " ".repeat(error.column.saturating_sub(1).min(160));
+    format!(
+        "rules.yml was not accepted, and nothing has changed: the rules saved before are still in force.\n\n\
+         {error}\n\n    {shown}\n    {pointer}^\n\n\
+         Your text is kept in _control/rules.yml: mend it there and save it again. This file goes away by itself.\n"
+    )
+}
