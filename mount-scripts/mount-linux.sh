@@ -130,7 +130,8 @@ case $code in
 esac
 
 printf '%s is mounted on %s\n' "$archive" "$mountpoint"
-printf 'rules: %s   take it down with: %s --unmount\n' "$mountpoint/_control/rules.yml" "$0"
+printf 'rules: %s\n' "$mountpoint/_control/rules.yml"
+printf "take it down with: %s --unmount '%s'\n" "$0" "$mountpoint"
 if [ -n "$show" ]; then
     if command -v xdg-open >/dev/null 2>&1; then
         xdg-open "$mountpoint" >/dev/null 2>&1 &

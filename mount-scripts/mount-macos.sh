@@ -110,6 +110,7 @@ case $code in
 esac
 
 printf '%s is mounted on %s\n' "$archive" "$mountpoint"
-printf 'rules: %s   take it down with: %s --unmount\n' "$mountpoint/_control/rules.yml" "$0"
+printf 'rules: %s\n' "$mountpoint/_control/rules.yml"
+printf "take it down with: %s --unmount '%s'\n" "$0" "$mountpoint"
 [ -z "$show" ] || open "$mountpoint"
 exit 0
