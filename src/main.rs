@@ -1,3 +1,5 @@
+//! The `drumfs` program.
+
 fn main() -> std::process::ExitCode {
     drumfs::cli::main()
 }

@@ -1,33 +1,134 @@
 //! One file a command: wiring and printing, no logic.
 
+mod background;
+mod context;
 pub mod features;
+mod index;
+mod known;
+mod mount;
+mod progress;
+mod rules;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Sorts a drum-sample archive without moving a file.
+///
+/// drumfs listens to every sample once, keeps what it heard, and mounts a folder in which the samples are sorted into
+/// Kick, Snare, Hihat and so on. The originals are never written, moved or copied.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Features(features::FeaturesArgs),
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files failed (see _errors.txt).";
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Read model, hash and backend from this config.yml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep what is heard in this folder [default: below ~/.local/state/drumfs, one for each archive]
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Say more: once for what happens, twice for every refused request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 }
 
-/// Parses the command line and runs the command.
+#[derive(Subcommand)]
+enum Command {
+    Mount(mount::MountArgs),
+    #[command(alias = "infer")]
+    Index(index::IndexArgs),
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    Features(features::FeaturesArgs),
+    /// Print completions for a shell
+    ///
+    /// For bash: `drumfs completions bash > ~/.local/share/bash-completion/completions/drumfs`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    ///
+    /// Read it with `drumfs man | man -l -`
+    Man,
+}
+
+/// How a command ended, for the exit code.
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// Done, but some files failed.
+    SomeFailed,
+    /// Failed, and what there is to say was said.
+    Failed,
+}
+
+/// What a command fails with: a sentence for people.
+type Failure = Box<dyn std::error::Error>;
+
+/// Parses the command line, runs the command, and gives the exit code: 0 done, 1 failed, 2 usage, 3 done with some
+/// files failed.
 pub fn main() -> ExitCode {
-    let Command::Features(args) = Cli::parse().command;
-    match features::run(&args) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(3),
+    let cli = Cli::parse();
+    start_log(cli.global.verbose);
+    let result = match cli.command {
+        Command::Mount(args) => mount::run(&cli.global, args),
+        Command::Index(args) => index::run(&cli.global, &args),
+        Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Features(args) => match features::run(&args) {
+            Ok(0) => Ok(Outcome::Done),
+            Ok(_) => Ok(Outcome::SomeFailed),
+            Err(error) => Err(error.into()),
+        },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "drumfs", &mut std::io::stdout());
+            Ok(Outcome::Done)
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map(|()| Outcome::Done)
+            .map_err(Into::into),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(3),
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("drumfs: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Logs to stderr: warnings, more with `-v`, or as RUST_LOG says.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "drumfs=warn,error",
+        1 => "drumfs=info,warn",
+        _ => "debug,sled=info,tract_core=info,tract_onnx=info",
+    };
+    let env = env_logger::Env::default().default_filter_or(level);
+    // A second logger is refused; there is none in this program.
+    drop(env_logger::Builder::from_env(env).format_target(false).try_init());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_commands_holds_together() {
+        Cli::command().debug_assert();
     }
 }

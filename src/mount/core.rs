@@ -114,7 +114,7 @@ impl Core {
 
     /// How many handles are open.
     pub fn open_handles(&self) -> usize {
-        self.handles.len()
+        self.handles.count()
     }
 
     fn entry_ttl(&self) -> Duration {

@@ -78,12 +78,7 @@ impl Handles {
     }
 
     /// How many handles are open.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.open.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether nothing is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

@@ -245,7 +245,7 @@ impl Keeper {
                 let patience = SHOW_AFTER.max(self.last_build * 8);
                 match receiver.recv_timeout(patience.saturating_sub(self.last_swap.elapsed())) {
                     Err(RecvTimeoutError::Timeout) => {
-                        self.guarded(Self::show);
+                        self.or_log(Self::show);
                         continue;
                     }
                     result => result.ok(),
@@ -256,12 +256,12 @@ impl Keeper {
             match message {
                 Some(Message::Stop) | None => {
                     if waiting {
-                        self.guarded(Self::show);
+                        self.or_log(Self::show);
                     }
                     return;
                 }
                 Some(Message::Heard { updates }) => {
-                    self.guarded(|keeper| keeper.take_heard(updates));
+                    self.or_log(|keeper| keeper.take_heard(updates));
                 }
                 Some(Message::Moved { paths }) => self.removed.extend(paths),
                 Some(Message::Save { text, rules, answer }) => {
@@ -284,10 +284,15 @@ impl Keeper {
     /// Runs one change; a panic costs that change alone.
     fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
         catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
-            let message = crate::panic_message(payload.as_ref());
-            log::error!("a change of the view failed: {message}");
-            FsError::Panicked(message)
+            FsError::Panicked(crate::panic_message(payload.as_ref()))
         })
+    }
+
+    /// Runs a change that nobody waits for.
+    fn or_log(&mut self, change: impl FnOnce(&mut Self)) {
+        if let Err(error) = self.guarded(change) {
+            log::error!("{error}");
+        }
     }
 
     /// Makes the next view out of what has come in, swaps it and tells the kernel.

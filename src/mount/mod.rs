@@ -20,9 +20,10 @@ mod session;
 mod status;
 mod stream;
 
-pub use self::core::{Core, OpenKind, Opened};
+pub use self::core::{Core, Found, OpenHow, OpenKind, Opened};
 pub use attr::{Attr, Kind};
 pub use errno::FsError;
+pub use indexer::{Report, Reporter, Request, mostly_absent};
 pub use keeper::{Keeper, KeeperHandle, Shared};
-pub use notify::{Invalidate, NoKernel};
-pub use session::{MountError, MountOptions, Mounted};
+pub use notify::{Invalidate, Listings, NoKernel};
+pub use session::{MountError, MountOptions, Mounted, prepare};

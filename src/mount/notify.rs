@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::view::Ino;
@@ -41,7 +41,7 @@ pub struct Kernel {
     device: Mutex<Option<File>>,
     notifier: fuser::Notifier,
     has_epochs: AtomicBool,
-    listings: Listings,
+    listings: Arc<Listings>,
 }
 
 /// READDIRPLUS answers fill the kernel's memory of names, stamped with the epoch in which they are worked in, not the
@@ -90,12 +90,12 @@ impl std::fmt::Debug for Kernel {
 
 impl Kernel {
     /// The kernel behind a session: `device` is a duplicate of the session's descriptor.
-    pub fn new(device: OwnedFd, notifier: fuser::Notifier) -> Self {
+    pub fn new(device: OwnedFd, notifier: fuser::Notifier, listings: Arc<Listings>) -> Self {
         let kernel = Self {
             device: Mutex::new(Some(File::from(device))),
             notifier,
             has_epochs: AtomicBool::new(false),
-            listings: Listings::default(),
+            listings,
         };
         // A code it does not know is answered EINVAL.
         kernel.has_epochs.store(kernel.next_epoch(), Ordering::Release);
@@ -106,11 +106,6 @@ impl Kernel {
     /// use.
     pub fn has_epochs(&self) -> bool {
         self.has_epochs.load(Ordering::Acquire)
-    }
-
-    /// The listings under way.
-    pub fn listings(&self) -> &Listings {
-        &self.listings
     }
 
     /// Lets go of the device, without which the connection can't end.

@@ -1,0 +1,96 @@
+//! What most commands need: archive, store, model.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{Failure, Global};
+use crate::archive::{ArchiveRoot, HashAlgorithm};
+use crate::classify::{Backend, Classifier};
+use crate::config::Config;
+use crate::rules::Vocabulary;
+use crate::store::{self, OpenOptions, Store};
+
+/// The model and what belongs to it.
+pub struct Ear {
+    /// What config.yml says.
+    pub config: Config,
+    /// What listens.
+    pub classifier: Arc<Classifier>,
+    /// The labels rules may speak of.
+    pub vocabulary: Vocabulary,
+}
+
+impl Ear {
+    /// Reads config.yml and the model.
+    pub fn new(global: &Global) -> Result<Self, Failure> {
+        let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        if !config.ignored.is_empty() {
+            let path = global.config.as_deref().unwrap_or(Path::new("config.yml"));
+            eprintln!("{}: these keys mean nothing to drumfs: {}", path.display(), config.ignored.join(", "));
+        }
+        let classifier = Classifier::open(&config.model)?;
+        let labels = classifier.labels();
+        let canonical = labels.names().iter().zip(labels.canonical()).map(|(name, &index)| {
+            (name.as_str(), crate::classify::labels::CANONICAL.get(index).copied().unwrap_or("misc"))
+        });
+        let vocabulary = Vocabulary::new(labels.names().iter().cloned(), canonical)?;
+        Ok(Self { config, classifier: Arc::new(classifier), vocabulary })
+    }
+
+    /// Starts the backend and proves that it runs the model.
+    pub fn start(&self) -> Result<String, Failure> {
+        let backend = Backend::start(self.config.onnxruntime.as_deref())?;
+        self.classifier.session()?;
+        Ok(backend.describe())
+    }
+
+    /// How contents are named.
+    pub fn algorithm(&self) -> HashAlgorithm {
+        self.config.hash_algorithm
+    }
+
+    /// How many files are heard at a time: as asked, as configured, or one for each core.
+    pub fn threads(&self, asked: Option<usize>) -> usize {
+        asked.or(self.config.threads).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
+
+/// Where the store of an archive is.
+pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> Result<PathBuf, Failure> {
+    let folder = match global.store.clone().or_else(|| config.store.clone()) {
+        Some(folder) => folder,
+        None => store::default_folder(archive.path())?,
+    };
+    let folder = std::path::absolute(folder)?;
+    if folder.starts_with(archive.path()) {
+        return Err(format!(
+            "the store {} would lie inside the archive, which is never written: give another folder with --store",
+            folder.display()
+        )
+        .into());
+    }
+    Ok(folder)
+}
+
+/// Opens the store of an archive.
+pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose: &str) -> Result<Arc<Store>, Failure> {
+    let options =
+        OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
+    let opened = options.open()?;
+    if let Some(notice) = opened.notice {
+        eprintln!("drumfs: {notice}");
+    }
+    Ok(Arc::new(opened.store))
+}
+
+/// A flag that Ctrl-C and SIGTERM set. The second one ends the process at once.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
+}

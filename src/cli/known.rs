@@ -1,0 +1,102 @@
+//! What is known of an archive, for commands that read: from its store, or from its mount while that owns the store.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::{self, Ear};
+use super::{Failure, Global};
+use crate::archive::{ArchiveRoot, ContentHash};
+use crate::index::{join, record};
+use crate::mount::platform;
+use crate::store::{Override, StoreError};
+use crate::view::Catalogue;
+
+/// Samples, what people said, and the rules in force.
+pub struct Known {
+    /// The samples.
+    pub catalogue: Catalogue,
+    /// What people said.
+    pub overrides: HashMap<ContentHash, Override>,
+    /// The text of the rules in force; none where none was ever saved.
+    pub rules: Option<String>,
+}
+
+impl Known {
+    /// Reads what is known of an archive.
+    pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
+        let folder = context::store_folder(global, &ear.config, root)?;
+        if !folder.join("db").exists() {
+            return Err(format!(
+                "nothing is known of {} yet: run `drumfs index {}` first",
+                root.path().display(),
+                root.path().display()
+            )
+            .into());
+        }
+        match context::open_store(folder, root, false, "reading") {
+            Ok(store) => Ok(Self {
+                catalogue: crate::index::load(&store, &ear.classifier)?,
+                overrides: join::load_overrides(&store)?,
+                rules: store.rules()?.active,
+            }),
+            Err(error) => match error.downcast_ref::<StoreError>() {
+                Some(StoreError::InUse { .. }) => match mount_of(root.path()) {
+                    Some(mount) => Self::read_mount(&mount),
+                    None => Err(error),
+                },
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Reads what a mount shows: the file system is the interface.
+    fn read_mount(mount: &Path) -> Result<Self, Failure> {
+        let control = mount.join("_control");
+        let mut samples = Vec::new();
+        let mut overrides = HashMap::new();
+        for line in BufReader::new(fs::File::open(control.join("index.jsonl"))?).split(b'\n') {
+            samples.push(Arc::new(record::parse_line(&line?)?));
+        }
+        for line in BufReader::new(fs::File::open(control.join("overrides.jsonl"))?).split(b'\n') {
+            let said: Said = serde_json::from_slice(&line?)?;
+            let hash = ContentHash::from_hex(said.hash_algorithm.parse()?, &said.hash)?;
+            overrides.insert(hash, Override { label: said.label, note: said.note, at: said.at });
+        }
+        // A draft that was refused is shown in place of what is in force; nothing can be said of the latter then.
+        if mount.join("RULES-ERROR.txt").exists() {
+            return Err(format!(
+                "the last save of {} was refused: mend it first (see {})",
+                control.join("rules.yml").display(),
+                mount.join("RULES-ERROR.txt").display()
+            )
+            .into());
+        }
+        let rules = fs::read_to_string(control.join("rules.yml"))?;
+        Ok(Self { catalogue: Catalogue::new(samples), overrides, rules: Some(rules) })
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Said {
+    hash: String,
+    hash_algorithm: String,
+    label: String,
+    note: Option<String>,
+    at: f64,
+}
+
+/// The mount that shows an archive.
+fn mount_of(archive: &Path) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Status {
+        archive: PathBuf,
+    }
+    platform::own_mounts().into_iter().map(|mount| mount.path).find(|mount| {
+        let status = fs::read(mount.join("_control/status.json")).ok();
+        let status: Option<Status> = status.and_then(|text| serde_json::from_slice(&text).ok());
+        status.is_some_and(|status| status.archive == archive)
+    })
+}

@@ -1,0 +1,84 @@
+//! The progress bar of an indexing pass. Drawn only where stderr is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::index::Summary;
+
+/// A bar for a pass: first a spinner for the walk, then files, rate and time left.
+pub struct PassBar(ProgressBar);
+
+impl PassBar {
+    /// A bar that says that the archive is being walked.
+    pub fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_message("looking for samples");
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    /// So many files are to be heard.
+    pub fn planned(&self, todo: u64) {
+        let style = ProgressStyle::with_template(
+            "{spinner} listening {bar:30} {human_pos}/{human_len}  {per_sec:.0}  {eta} left",
+        );
+        if let Ok(style) = style {
+            self.0.set_style(style.progress_chars("=> "));
+        }
+        self.0.set_length(todo);
+        self.0.reset_eta();
+    }
+
+    /// So many more were heard.
+    pub fn heard(&self, count: u64) {
+        self.0.inc(count);
+    }
+
+    /// The pass has ended.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// What a pass found, in sentences.
+pub fn sentences(summary: &Summary) -> Vec<String> {
+    let mut said = Vec::new();
+    let rate = summary.heard as f64 / (summary.elapsed - summary.elapsed_walk).as_secs_f64().max(0.001);
+    said.push(match summary.heard {
+        0 => format!(
+            "{} samples, all of them known ({:.2} s)",
+            summary.found,
+            summary.elapsed.as_secs_f64()
+        ),
+        heard => format!(
+            "{} samples: {heard} heard in {:.1} s ({rate:.0} files/s), {} known already",
+            summary.found,
+            summary.elapsed.as_secs_f64(),
+            summary.unchanged
+        ),
+    });
+    if summary.duplicates > 0 {
+        said.push(format!("{} have the same content as another, which was heard once", summary.duplicates));
+    }
+    if summary.failed_total() > 0 {
+        let mut kinds: Vec<_> = summary.failed.iter().collect();
+        kinds.sort();
+        let kinds: Vec<_> = kinds.into_iter().map(|(status, count)| format!("{count} {}", status.name())).collect();
+        said.push(format!("could not be classified: {} (they are in misc/ and _errors.txt)", kinds.join(", ")));
+    }
+    if summary.gone > 0 && !summary.mostly_absent {
+        said.push(format!("{} samples known before are not there any more", summary.gone));
+    }
+    if summary.skipped.links + summary.skipped.special > 0 {
+        said.push(format!(
+            "passed over: {} symbolic links, {} FIFOs and devices",
+            summary.skipped.links, summary.skipped.special
+        ));
+    }
+    said.extend(summary.problems.iter().map(|problem| format!("could not be looked at: {problem}")));
+    if summary.interrupted {
+        said.push("stopped before the end; the next run goes on from here".to_owned());
+    }
+    said
+}

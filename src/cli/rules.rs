@@ -1,0 +1,193 @@
+//! `drumfs rules`: what a rules file would do, before it does it.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::context::Ear;
+use super::known::Known;
+use super::{Failure, Global, Outcome};
+use crate::archive::ArchiveRoot;
+use crate::rules::{Router, Rules, Subject, Verdict, diff};
+use crate::view::Sample;
+
+/// Check a rules file, ask why a sample is where it is, or see what a change would move
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    Check(CheckArgs),
+    Explain(ExplainArgs),
+    Diff(DiffArgs),
+}
+
+/// Say whether a rules file would be accepted, and where its mistake is
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The rules file; - reads standard input
+    file: PathBuf,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Say why a sample goes where it goes
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The folder that holds the samples
+    archive: PathBuf,
+    /// The sample: its path in the archive, or the path of a file in a mount
+    sample: PathBuf,
+    /// Use this rules file instead of the rules in force
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Say which samples a rules file would move, without moving them
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The folder that holds the samples
+    archive: PathBuf,
+    /// The new rules file; - reads standard input
+    new: PathBuf,
+    /// Compare with this rules file instead of the rules in force
+    #[arg(long, value_name = "FILE")]
+    old: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(global: &Global, command: RulesCommand) -> Result<Outcome, Failure> {
+    let ear = Ear::new(global)?;
+    match command {
+        RulesCommand::Check(args) => check(&ear, &args),
+        RulesCommand::Explain(args) => explain(global, &ear, &args),
+        RulesCommand::Diff(args) => compare(global, &ear, &args),
+    }
+}
+
+#[derive(Serialize)]
+struct Checked {
+    ok: bool,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: Option<String>,
+    hint: Option<String>,
+    warnings: Vec<String>,
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let done = if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut text).map(drop)
+    } else {
+        fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text).map(drop))
+    };
+    done.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text)
+}
+
+fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
+    let parsed = Rules::parse_bytes(&read(&args.file)?, &ear.vocabulary);
+    let warnings = parsed.as_ref().map_or_else(|_| Vec::new(), |r| r.warnings().iter().map(|w| w.to_string()).collect());
+    let error = parsed.as_ref().err();
+    if args.json {
+        let checked = Checked {
+            ok: error.is_none(),
+            line: error.map(|error| error.line),
+            column: error.map(|error| error.column),
+            message: error.map(|error| error.message.clone()),
+            hint: error.and_then(|error| error.hint.clone()),
+            warnings,
+        };
+        println!("{}", serde_json::to_string_pretty(&checked)?);
+    } else {
+        for warning in warnings {
+            println!("{}: warning: {warning}", args.file.display());
+        }
+        match error {
+            Some(error) => println!("{}: {error}", args.file.display()),
+            None => println!("{}: accepted", args.file.display()),
+        }
+    }
+    Ok(if error.is_some() { Outcome::Failed } else { Outcome::Done })
+}
+
+/// The router of a rules file, or of the rules in force.
+fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failure> {
+    let rules = match (file, &known.rules) {
+        (Some(file), _) => Rules::parse_bytes(&read(file)?, &ear.vocabulary)
+            .map_err(|error| format!("{}: {error}", file.display()))?,
+        (None, Some(text)) => Rules::parse(text, &ear.vocabulary)?,
+        (None, None) => Rules::defaults(&ear.vocabulary),
+    };
+    Ok(Router::new(&rules, &ear.vocabulary))
+}
+
+fn subject<'a>(known: &'a Known, sample: &'a Sample) -> Subject<'a> {
+    let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
+    Subject {
+        path: &sample.path,
+        size: sample.size,
+        status: sample.status,
+        attributes: sample.attributes.as_ref(),
+        probs: &sample.probs,
+        override_label: said.map(|said| &said.label[..]),
+        gate_refused: false,
+    }
+}
+
+fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Failure> {
+    let root = ArchiveRoot::new(&args.archive)?;
+    let known = Known::read(global, ear, &root)?;
+    let router = router(ear, &known, args.rules.as_deref())?;
+    let not_known = || format!("no sample {} is known in {}", args.sample.display(), root.path().display());
+    let sample = find(&known, &root, &args.sample).ok_or_else(not_known)?;
+    let explanation = router.explain(&subject(&known, sample));
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&explanation)?);
+    } else {
+        println!("{explanation}");
+    }
+    Ok(Outcome::Done)
+}
+
+/// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
+fn find<'a>(known: &'a Known, root: &ArchiveRoot, path: &Path) -> Option<&'a Sample> {
+    let relative = path.strip_prefix(root.path()).unwrap_or(path);
+    if let Some((_, sample)) = known.catalogue.by_path(relative.as_os_str().as_bytes()) {
+        return Some(sample);
+    }
+    let real = path.canonicalize().ok()?;
+    if let Ok(relative) = real.strip_prefix(root.path()) {
+        return known.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| &**sample);
+    }
+    let ino = fs::metadata(&real).ok()?.ino();
+    known.catalogue.by_ino(ino).map(|(_, sample)| &**sample)
+}
+
+fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failure> {
+    let root = ArchiveRoot::new(&args.archive)?;
+    let known = Known::read(global, ear, &root)?;
+    let (old, new) = (router(ear, &known, args.old.as_deref())?, router(ear, &known, Some(&args.new))?);
+    let present: Vec<&Sample> = known.catalogue.samples().iter().map(|s| &**s).filter(|s| s.is_present()).collect();
+    let verdicts = |router: &Router| -> Vec<Verdict> {
+        present.iter().map(|sample| router.route(&subject(&known, sample))).collect()
+    };
+    let moved = diff((&old, &verdicts(&old)), (&new, &verdicts(&new)));
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&moved)?);
+    } else {
+        let path = |index: usize| present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(&s.path).into_owned());
+        println!("{}", moved.with_paths(path));
+    }
+    Ok(Outcome::Done)
+}

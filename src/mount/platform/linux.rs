@@ -1,0 +1,166 @@
+//! Linux: mount(2) where the process may, fusermount3 elsewhere.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
+
+use super::{FS_TYPE, OwnMount, State};
+use crate::mount::session::MountError;
+
+/// Mounts `filesystem`, and tells whether the mount is ours to take down (mount(2)) or fuser's.
+///
+/// As root mount(2) is called here and not by fuser, which gives every mount the bare type `fuse`: the type is how a
+/// dead mount of ours is told from somebody else's.
+pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
+    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let device = device.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => MountError::NoFuseDevice,
+        _ => MountError::FuseDevice { source },
+    })?;
+    match mount_directly(&device, at, &config) {
+        Ok(()) => {
+            let acl = config.acl;
+            Session::from_fd(filesystem, OwnedFd::from(device), acl, config).map_err(|source| {
+                drop(unmount(at));
+                MountError::Mount { path: at.to_owned(), source }
+            })
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            drop(device);
+            if !has_fusermount() {
+                return Err(MountError::NoFusermount);
+            }
+            config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
+            config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
+            Session::new(filesystem, at, &config).map_err(|source| match source.kind() {
+                io::ErrorKind::PermissionDenied if source.to_string().contains("user_allow_other") => {
+                    MountError::AllowOther
+                }
+                _ => MountError::Mount { path: at.to_owned(), source },
+            })
+        }
+        Err(source) => Err(MountError::Mount { path: at.to_owned(), source }),
+    }
+}
+
+fn mount_directly(device: &File, at: &Path, config: &Config) -> io::Result<()> {
+    let mode = fs::metadata(at)?.mode();
+    // SAFETY: getuid and getgid have no preconditions.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let mut options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
+    if config.acl != SessionACL::Owner {
+        options.push_str(",allow_other");
+    }
+    let (source, kind) = (CString::new("drumfs")?, CString::new(FS_TYPE)?);
+    let (at, options) = (CString::new(at.as_os_str().as_bytes())?, CString::new(options)?);
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
+    // SAFETY: all five pointers are to NUL-terminated strings that outlive the call.
+    let done =
+        unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn has_fusermount() -> bool {
+    ["fusermount3", "fusermount"].iter().any(|name| {
+        Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    })
+}
+
+/// Takes a mount down. What is still open in it goes on until it is closed; the name is free at once.
+///
+/// # Errors
+/// What the system says.
+pub fn unmount(at: &Path) -> io::Result<()> {
+    let path = CString::new(at.as_os_str().as_bytes())?;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    if unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() != Some(libc::EPERM) {
+        return Err(error);
+    }
+    for name in ["fusermount3", "fusermount"] {
+        let run = Command::new(name).args(["-u", "-z", "--"]).arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if run.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+    }
+    Err(error)
+}
+
+/// One line of the mount table.
+struct Line {
+    path: PathBuf,
+    kind: String,
+}
+
+/// /proc/self/mountinfo, proc(5): the fifth field is the mount point, the one after ` - ` the type.
+fn mount_table() -> io::Result<Vec<Line>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    let mut lines = Vec::new();
+    for line in table.split(|&b| b == b'\n') {
+        let mut fields = line.split(|&b| b == b' ');
+        let Some(path) = fields.nth(4) else { continue };
+        let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
+        let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
+        lines.push(Line { path, kind: String::from_utf8_lossy(kind).into_owned() });
+    }
+    Ok(lines)
+}
+
+/// Undoes the octal escapes of spaces, tabs, newlines and backslashes.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'\\')
+            .then(|| tail.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()))
+            .flatten();
+        plain.push(code.unwrap_or(first));
+        rest = if code.is_some() { &tail[3..] } else { tail };
+    }
+    plain
+}
+
+/// What is at a mount point.
+///
+/// # Errors
+/// Where the mount table can't be read.
+pub fn state(at: &Path) -> io::Result<State> {
+    // The last mount on a path is the one that is seen.
+    let Some(line) = mount_table()?.into_iter().rfind(|line| line.path == at) else { return Ok(State::Free) };
+    let ours = line.kind == FS_TYPE;
+    // ENOTCONN, "Transport endpoint is not connected": nobody answers any more.
+    let dead = fs::symlink_metadata(at).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
+    Ok(match (ours, dead) {
+        (true, true) => State::Dead,
+        (true, false) => State::Live,
+        (false, true) => State::OtherDead(line.kind),
+        (false, false) => State::Free,
+    })
+}
+
+/// Every mount of drumfs.
+pub fn own_mounts() -> Vec<OwnMount> {
+    let table = mount_table().unwrap_or_default();
+    table.into_iter().filter(|line| line.kind == FS_TYPE).map(|line| OwnMount { path: line.path }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_with_spaces_and_backslashes_are_read_as_they_are() {
+        assert_eq!(unescape(br"/home/a\040b\134c"), br"/home/a b\c");
+        assert_eq!(unescape(br"/end\04"), br"/end\04");
+    }
+}

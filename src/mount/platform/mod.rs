@@ -1,0 +1,36 @@
+//! What differs between systems: mounting, unmounting, and finding mounts.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub use linux::{mount, own_mounts, state, unmount};
+
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(not(target_os = "linux"))]
+pub use other::{mount, own_mounts, state, unmount};
+
+use std::path::PathBuf;
+
+/// What is at a mount point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is mounted.
+    Free,
+    /// drumfs is mounted and answers.
+    Live,
+    /// drumfs was mounted, and the process behind it is gone.
+    Dead,
+    /// Something else is mounted there and does not answer.
+    OtherDead(String),
+}
+
+/// A mount of drumfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnMount {
+    /// Where.
+    pub path: PathBuf,
+}
+
+/// The type that mounts of drumfs have in the mount table.
+pub const FS_TYPE: &str = "fuse.drumfs";
