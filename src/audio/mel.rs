@@ -53,20 +53,22 @@ impl MelBank {
     }
 
     /// Energy of each band: the weighted sum of `power`, one value a bin.
+    #[inline(always)]
     pub fn apply(&self, power: &[f32], energies: &mut [f32; MEL_BANDS]) {
         for ((first, range), energy) in self.bands.iter().zip(energies.iter_mut()) {
             let weights = self.weights.get(range.clone()).unwrap_or_default();
             let bins = power.get(*first..first + weights.len()).unwrap_or_default();
-            let mut sums = [0f32; 4];
-            let (weights4, weights_rest) = weights.as_chunks::<4>();
-            let (bins4, bins_rest) = bins.as_chunks::<4>();
-            for (w, p) in weights4.iter().zip(bins4) {
-                for lane in 0..4 {
+            let mut sums = [0f32; 8];
+            let (weights8, weights_rest) = weights.as_chunks::<8>();
+            let (bins8, bins_rest) = bins.as_chunks::<8>();
+            for (w, p) in weights8.iter().zip(bins8) {
+                for lane in 0..8 {
                     sums[lane] += w[lane] * p[lane];
                 }
             }
             let rest: f32 = weights_rest.iter().zip(bins_rest).map(|(w, p)| w * p).sum();
-            *energy = (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest;
+            let halves = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
+            *energy = (halves[0] + halves[2]) + (halves[1] + halves[3]) + rest;
         }
     }
 }

@@ -6,6 +6,8 @@ pub mod decode;
 pub mod features;
 mod mel;
 mod riff;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{DecodeError, Decoded, Decoder, Source};
 pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};

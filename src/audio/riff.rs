@@ -1,6 +1,6 @@
-//! Finds the samples of WAV and AIFF files, leniently: sizes in the headers are taken as hints, the file's size as
+//! Finds the samples of WAV, AIFF and CAF files, leniently: sizes in the headers are taken as hints, the file's size as
 //! the truth. What was cut short in a copy, or written by a recorder that never came back to fill its header in, is
-//! read as far as it goes. Symphonia's codecs decode what is found.
+//! read as far as it goes.
 
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known as codec;
@@ -61,6 +61,14 @@ impl Head<'_> {
         Some(match self.order {
             Order::Little => u32::from_le_bytes(bytes),
             Order::Big => u32::from_be_bytes(bytes),
+        })
+    }
+
+    fn u64(&self, at: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
+        Some(match self.order {
+            Order::Little => u64::from_le_bytes(bytes),
+            Order::Big => u64::from_be_bytes(bytes),
         })
     }
 }
@@ -212,6 +220,68 @@ fn extended(bytes: [u8; 10]) -> u32 {
     let value = u64::from_be_bytes(mantissa) as f64 * 2f64.powi(exponent);
     // `as` saturates, and a negative rate has its sign bit in the exponent: far too large.
     value.round() as u32
+}
+
+/// Finds the samples of a CAF file; the same as [`wave`] otherwise.
+pub(super) fn caf(head: &[u8], size: u64) -> Result<Option<Pcm>, DecodeError> {
+    let bytes = Head { bytes: head, order: Order::Big };
+    let mut format = None;
+    let mut data = None;
+    // After the file's header, chunks of a tag and a length of 64 bits, not padded.
+    let mut at = 8usize;
+    while let (Some(tag), Some(len)) = (bytes.tag(at), bytes.u64(at.saturating_add(4))) {
+        let body = at + 12;
+        match &tag {
+            b"desc" => match caf_format(bytes, body)? {
+                Some(found) => format = Some(found),
+                None => return Ok(None),
+            },
+            b"data" => {
+                // Four bytes of edit count come first. A length of -1 is "to the end".
+                let start = body as u64 + 4;
+                data = Some((start, len.saturating_sub(4).min(size.saturating_sub(start))));
+                break;
+            }
+            _ => {}
+        }
+        match usize::try_from(len).ok().and_then(|len| body.checked_add(len)) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    finish(format, data, size, head.len(), "desc", "data")
+}
+
+/// Reads a `desc` chunk whose body is at `at`.
+fn caf_format(head: Head, at: usize) -> Result<Option<Format>, DecodeError> {
+    let fields = (|| {
+        let rate = f64::from_bits(head.u64(at)?);
+        Some((rate, head.tag(at + 8)?, head.u32(at + 12)?, head.u32(at + 24)?, head.u32(at + 28)?))
+    })();
+    let Some((rate, kind, flags, channels, bits)) = fields else {
+        return Err(DecodeError::damaged_at(at as u64, "the desc chunk is cut short"));
+    };
+    if &kind != b"lpcm" {
+        return Ok(None);
+    }
+    let (float, little) = (flags & 1 != 0, flags & 2 != 0);
+    let (codec, sample_bytes) = match (float, little, bits) {
+        (false, _, 8) => (codec::CODEC_ID_PCM_S8, 1),
+        (false, false, 16) => (codec::CODEC_ID_PCM_S16BE, 2),
+        (false, true, 16) => (codec::CODEC_ID_PCM_S16LE, 2),
+        (false, false, 24) => (codec::CODEC_ID_PCM_S24BE, 3),
+        (false, true, 24) => (codec::CODEC_ID_PCM_S24LE, 3),
+        (false, false, 32) => (codec::CODEC_ID_PCM_S32BE, 4),
+        (false, true, 32) => (codec::CODEC_ID_PCM_S32LE, 4),
+        (true, false, 32) => (codec::CODEC_ID_PCM_F32BE, 4),
+        (true, true, 32) => (codec::CODEC_ID_PCM_F32LE, 4),
+        (true, false, 64) => (codec::CODEC_ID_PCM_F64BE, 8),
+        (true, true, 64) => (codec::CODEC_ID_PCM_F64LE, 8),
+        _ => return Err(DecodeError::damaged_at(at as u64, format!("{bits} bits a sample in a CAF"))),
+    };
+    let channels = u16::try_from(channels).unwrap_or(u16::MAX);
+    // `as` saturates, and gives 0 for what is no number.
+    Ok(Some(Format { codec, rate: rate.round() as u32, channels, sample_bytes, frames: None }))
 }
 
 fn finish(

@@ -332,3 +332,135 @@ fn clear_upper_halves() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::labels::{CANONICAL, MISC};
+
+    #[test]
+    fn the_model_that_is_compiled_in_agrees_with_its_companions() {
+        let classifier = Classifier::embedded().unwrap();
+        let labels = classifier.labels();
+        assert_eq!(labels.len(), 34);
+        assert_eq!(labels.checksum(), classifier.description().labels_checksum);
+        assert!(labels.names().is_sorted());
+        let folder = |fine: &str| CANONICAL[labels.canonical()[labels.index_of(fine).unwrap()]];
+        for (fine, canonical) in [
+            ("China", "Crash"),
+            ("Sizzle", "Crash"),
+            ("Rim", "Snare"),
+            ("Timpani", "Tom"),
+            ("Kick", "Kick"),
+            ("Cowbell", "misc"),
+        ] {
+            assert_eq!(folder(fine), canonical);
+        }
+        assert_eq!(labels.canonical().iter().filter(|to| **to == MISC).count(), 34 - 6 - 7);
+        assert_eq!(classifier.calibration().model, classifier.model_id());
+        assert!(classifier.model_id().ends_with(FEATURES_VERSION));
+    }
+
+    /// The embedded model with another label list.
+    fn with_labels(change: impl Fn(&mut Vec<String>)) -> Result<Classifier, ModelError> {
+        let mut names: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).unwrap();
+        change(&mut names);
+        Classifier::from_parts(
+            Cow::Borrowed(EMBEDDED_MODEL),
+            parse_description(EMBEDDED_DESCRIPTION, "drums.json").unwrap(),
+            &serde_json::to_string(&names).unwrap(),
+            EMBEDDED_CANONICAL,
+            EMBEDDED_CALIBRATION,
+        )
+    }
+
+    #[test]
+    fn a_label_list_of_another_length_or_order_is_refused_with_both_numbers() {
+        let right = Classifier::embedded().unwrap().labels().checksum().to_owned();
+        let message = with_labels(|names| names.truncate(33)).unwrap_err().to_string();
+        assert!(message.contains("34 outputs") && message.contains("33 labels") && message.contains(&right));
+        let message = with_labels(|names| names.swap(3, 4)).unwrap_err().to_string();
+        let wrong = message.split_once("34 labels of checksum ").unwrap().1;
+        assert!(message.contains(&right) && wrong.len() == 16 && wrong != right, "{message}");
+        assert!(with_labels(|_| ()).is_ok());
+    }
+
+    #[test]
+    fn a_model_from_a_path_is_the_same_model_and_a_keras_file_is_told_what_to_do() {
+        let folder = std::env::temp_dir().join(format!("drumfs-model-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("own.onnx");
+        let open = || Classifier::open(&ModelFiles { model: Some(path.clone()), ..ModelFiles::default() });
+        fs::write(&path, EMBEDDED_MODEL).unwrap();
+        let missing = open().unwrap_err().to_string();
+        assert!(missing.contains("own.json"), "{missing}");
+        fs::write(folder.join("own.json"), EMBEDDED_DESCRIPTION).unwrap();
+        let classifier = open().unwrap();
+        assert_eq!(classifier.model_id(), Classifier::embedded().unwrap().model_id());
+        assert_eq!(classifier.calibration().temperature, 1.0);
+        let other = EMBEDDED_DESCRIPTION.replace(FEATURES_VERSION, "mfcc-40");
+        fs::write(folder.join("own.json"), other).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("mfcc-40") && message.contains(FEATURES_VERSION), "{message}");
+        fs::remove_dir_all(&folder).unwrap();
+        let keras = ModelFiles { model: Some("best.keras".into()), ..ModelFiles::default() };
+        assert!(Classifier::open(&keras).unwrap_err().to_string().contains("tf2onnx"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_model_are_refused_without_a_panic() {
+        let mut classifier = Classifier::embedded().unwrap();
+        classifier.model = Cow::Borrowed(b"not ONNX");
+        assert!(matches!(classifier.session().err(), Some(ModelError::Run { .. })));
+    }
+
+    /// What training recorded for sounds that it made from a recipe, and drumfs for the same sounds.
+    #[derive(Deserialize)]
+    struct Golden {
+        kind: String,
+        #[serde(default)]
+        hz: f64,
+        #[serde(default)]
+        seed: u32,
+        decay_sec: f64,
+        seconds: f64,
+        rate: u32,
+        logits: Vec<f32>,
+    }
+
+    impl Golden {
+        fn samples(&self) -> Vec<f32> {
+            let rate = f64::from(self.rate);
+            let mut state = self.seed;
+            (0..(self.seconds * rate) as usize)
+                .map(|n| {
+                    let n = n as f64;
+                    let wave = if self.kind == "sine" {
+                        (std::f64::consts::TAU * self.hz * n / rate).sin()
+                    } else {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        f64::from(state) / 2f64.powi(31) - 1.0
+                    };
+                    (0.8 * (-n / (self.decay_sec * rate)).exp() * wave) as f32
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn the_model_gives_what_training_recorded() {
+        let golden: Vec<Golden> = serde_json::from_str(include_str!("../../models/golden.json")).unwrap();
+        assert!(golden.len() >= 5);
+        let classifier = Classifier::embedded().unwrap();
+        let mut session = classifier.session().unwrap();
+        let mut extractor = crate::audio::Extractor::new();
+        for sound in golden {
+            let features = extractor.extract(&sound.samples(), sound.rate).features.unwrap();
+            let logits = session.logits(&features).unwrap();
+            assert_eq!(logits.len(), sound.logits.len());
+            for (heard, recorded) in logits.iter().zip(&sound.logits) {
+                assert!((heard - recorded).abs() < 1e-3, "{} {}: {heard} for {recorded}", sound.kind, sound.rate);
+            }
+        }
+    }
+}
