@@ -311,13 +311,25 @@ fn after_bracket(text: &str, from: usize, bracket: char) -> usize {
     text.len()
 }
 
+/// The byte offset of a line and a column, both from 1, the column in characters; the end where there is no such place.
+fn offset_of(text: &str, line: u64, column: u64) -> usize {
+    let lines = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
+    if text.matches('\n').take(lines).count() < lines {
+        return text.len();
+    }
+    let characters = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
+    let rest = text.get(start..).unwrap_or("");
+    start + rest.char_indices().nth(characters).map_or(rest.len(), |(offset, _)| offset)
+}
+
 /// What the YAML parser said, in words that help, with a position.
 fn syntax_error(text: &str, error: &YamlError) -> RulesError {
-    let location = error.location();
-    let offset = location
-        .and_then(|location| location.span().byte_offset())
-        .map_or(text.len(), |offset| offset as usize)
-        .min(text.len());
+    let offset = error.location().map_or(text.len(), |location| {
+        // The scanner's own errors come without a byte offset.
+        let known = location.span().byte_offset().map(|offset| offset as usize);
+        known.unwrap_or_else(|| offset_of(text, location.line(), location.column())).min(text.len())
+    });
     let last_line = text.rfind('\n').map_or(0, |newline| newline + 1);
     let (line, column) = position(text, offset);
     let at = text.get(offset..).unwrap_or("").chars().next();

@@ -114,7 +114,7 @@ impl Router {
         };
         let mut routes = Vec::new();
         for (index, (route, compiled)) in self.rules.spec.routes.iter().zip(&self.routes).enumerate() {
-            let holds = self.test_results(subject, audio.as_ref(), &sums, &compiled.tests);
+            let holds = self.test_results(subject, audio.as_ref(), &compiled.tests);
             let failed: Vec<String> = route
                 .conditions
                 .iter()

@@ -228,10 +228,10 @@ impl Router {
                 for (from, to) in &spec.canonical {
                     let (Some(from), Some(to)) = (index(from), index(to)) else { continue };
                     let default = vocabulary.canonical_of().get(usize::from(from)).copied();
-                    if let Some(slot) = collected_under.get_mut(usize::from(from)) {
-                        if default != Some(to) || !targets.contains(&from) {
-                            *slot = to;
-                        }
+                    if let Some(slot) = collected_under.get_mut(usize::from(from))
+                        && (default != Some(to) || !targets.contains(&from))
+                    {
+                        *slot = to;
                     }
                 }
                 targets
@@ -376,7 +376,7 @@ impl Router {
     pub fn route(&self, subject: &Subject<'_>) -> Verdict {
         let mut sums = [0.0; 256];
         let audio = self.audio(subject, &mut sums);
-        let matched = if self.routes.is_empty() { None } else { self.first_match(subject, audio.as_ref(), &sums) };
+        let matched = if self.routes.is_empty() { None } else { self.first_match(subject, audio.as_ref()) };
         self.decide(subject, audio.as_ref(), &sums, matched)
     }
 
@@ -402,7 +402,7 @@ impl Router {
         if let Some((_, None)) = matched {
             return verdict;
         }
-        let stage = self.without_routes(subject, audio, sums);
+        let stage = self.without_routes(subject, audio);
         let (reason, folder, label) = match (stage.0, matched) {
             (Reason::Error | Reason::Override, _) => stage,
             (_, Some((_, Some(folder)))) => (Reason::Route, folder, None),
@@ -418,12 +418,7 @@ impl Router {
     }
 
     /// Reason and folder if there were no routes, and the label where something else than the audio gave it.
-    fn without_routes(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-    ) -> (Reason, FolderId, Option<u8>) {
+    fn without_routes(&self, subject: &Subject<'_>, audio: Option<&Audio>) -> (Reason, FolderId, Option<u8>) {
         if subject.status.is_error() {
             return (Reason::Error, self.misc_folder, None);
         }
@@ -436,7 +431,6 @@ impl Router {
         if let Some((folder, label)) = self.named(subject, audio) {
             return (Reason::Name, folder, Some(label));
         }
-        debug_assert!(sums.iter().all(|sum| !sum.is_nan()));
         match audio {
             // Decoded and yet not classified: nothing is known.
             None => (Reason::LowConfidence, self.misc_folder, None),
@@ -456,7 +450,8 @@ impl Router {
         let mut top_fine = 0;
         let mut best_fine = f32::NEG_INFINITY;
         for ((index, probability), label) in (0..=u8::MAX).zip(subject.probs).zip(&self.collected_under) {
-            let probability = if probability.is_nan() { 0.0 } else { *probability };
+            // NaN counts as nothing.
+            let probability = probability.max(0.0);
             if probability > best_fine {
                 best_fine = probability;
                 top_fine = index;
@@ -478,13 +473,13 @@ impl Router {
                 second = sum;
             }
         }
-        let confidence = best.min(1.0);
+        let (confidence, second) = (best.clamp(0.0, 1.0), second.clamp(0.0, 1.0));
         let threshold = self.threshold_of.get(usize::from(top)).copied().unwrap_or(1.0);
         Some(Audio {
             top,
             top_fine,
             confidence,
-            margin: (best - second.max(0.0)).clamp(0.0, 1.0),
+            margin: confidence - second,
             entropy: entropy(subject.probs),
             below_threshold: confidence < threshold,
             out_of_target: self.folder_of_label(top).is_none(),
@@ -544,15 +539,9 @@ impl Router {
     }
 
     /// Index and folder of the first route that matches; no folder where it hides.
-    fn first_match(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-    ) -> Option<(u16, Option<FolderId>)> {
+    fn first_match(&self, subject: &Subject<'_>, audio: Option<&Audio>) -> Option<(u16, Option<FolderId>)> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut lazy =
-                Lazy { router: self, subject, audio, sums, scratch, paths: false, names: false, reason: None };
+            let mut lazy = Lazy { router: self, subject, audio, scratch, paths: false, names: false, reason: None };
             self.routes
                 .iter()
                 .zip(0..=u16::MAX)
@@ -562,15 +551,9 @@ impl Router {
     }
 
     /// Which tests of a route hold, for an explanation.
-    pub(super) fn test_results(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-        tests: &[Test],
-    ) -> Vec<bool> {
+    pub(super) fn test_results(&self, subject: &Subject<'_>, audio: Option<&Audio>, tests: &[Test]) -> Vec<bool> {
         let scratch = &mut Scratch::default();
-        let mut lazy = Lazy { router: self, subject, audio, sums, scratch, paths: false, names: false, reason: None };
+        let mut lazy = Lazy { router: self, subject, audio, scratch, paths: false, names: false, reason: None };
         tests.iter().map(|test| lazy.holds(test)).collect()
     }
 }
@@ -580,7 +563,6 @@ struct Lazy<'s, 'a> {
     router: &'s Router,
     subject: &'s Subject<'a>,
     audio: Option<&'s Audio>,
-    sums: &'s Sums,
     scratch: &'s mut Scratch,
     paths: bool,
     names: bool,
@@ -597,8 +579,8 @@ impl Lazy<'_, '_> {
                 self.audio.is_some_and(|audio| collected.contains(audio.top) || fine.contains(audio.top_fine))
             }
             Test::Reason(bits) => {
-                let (router, subject, audio, sums) = (self.router, self.subject, self.audio, self.sums);
-                let reason = self.reason.get_or_insert_with(|| router.without_routes(subject, audio, sums).0);
+                let (router, subject, audio) = (self.router, self.subject, self.audio);
+                let reason = self.reason.get_or_insert_with(|| router.without_routes(subject, audio).0);
                 bits & reason.bit() != 0
             }
             Test::Path(patterns) => {
