@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error as YamlError, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::error::{RulesError, RulesErrorKind, position, shown};
@@ -57,6 +58,8 @@ impl Kind {
 /// A parsed text.
 pub(super) struct Document<'t> {
     text: &'t str,
+    /// Where each line starts: there may be ten thousand routes to say the line of.
+    lines: Vec<usize>,
     pub(super) root: Node,
 }
 
@@ -83,7 +86,8 @@ impl<'t> Document<'t> {
         let tree: Spanned<Tree> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax_error(text, &error))?;
         let root = convert(text, tree, false)?;
-        Ok(Self { text, root })
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
+        Ok(Self { text, lines, root })
     }
 
     /// A mistake in what `node` says.
@@ -114,12 +118,14 @@ impl<'t> Document<'t> {
 
     /// The line `node` starts on, from 1.
     pub(super) fn line(&self, node: &Node) -> usize {
-        position(self.text, node.start).0
+        self.lines.partition_point(|start| *start <= node.start)
     }
 
     /// Line and column `node` starts at, both from 1.
     pub(super) fn position(&self, node: &Node) -> (usize, usize) {
-        position(self.text, node.start)
+        let line = self.line(node);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        (line, self.text.get(start..node.start).unwrap_or("").chars().count() + 1)
     }
 
     fn error(&self, offset: usize, kind: RulesErrorKind, message: String, unfinished: bool) -> RulesError {
@@ -353,6 +359,10 @@ fn syntax_error(text: &str, error: &YamlError) -> RulesError {
         (YamlError::MultipleDocuments { .. }, _) => {
             ("a second document".to_owned(), Some("rules are one document: remove the `---`".to_owned()))
         }
+        (YamlError::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. }, _) => (
+            "a value that starts with `&` or `*` means something else in YAML".to_owned(),
+            Some("put it in quotes".to_owned()),
+        ),
         (_, Some(c @ ('*' | '&'))) if !open => (
             format!("a value that starts with `{c}` means something else in YAML"),
             Some(format!("put it in quotes: \"{c}…\"")),
