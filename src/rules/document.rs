@@ -378,7 +378,9 @@ fn syntax_error(text: &str, error: &YamlError) -> RulesError {
         (_, Some(c @ ('@' | '`' | '%' | '!'))) if !open => {
             (format!("a value can't start with `{c}`"), Some("put it in quotes".to_owned()))
         }
-        (_, Some('\t')) => ("a tab where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned())),
+        _ if at == Some('\t') || said.to_lowercase().starts_with("tab") => {
+            ("a tab where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned()))
+        }
         _ if said == "simple key expected ':'" || said.contains("expected ':'") => {
             ("a line without a `:`".to_owned(), Some("a setting is written `key: value`".to_owned()))
         }
