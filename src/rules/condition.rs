@@ -139,13 +139,18 @@ impl Interval {
 
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As it was written: 0.65 and not what single precision made of it.
+        let number = |value: f64| {
+            let single = value as f32;
+            if f64::from(single) == value { single.to_string() } else { value.to_string() }
+        };
         match (self.low, self.high) {
-            (Bound::Included(low), Bound::Included(high)) if low == high => write!(f, "= {low}"),
-            (Bound::Included(low), Bound::Included(high)) => write!(f, "{low}..{high}"),
-            (Bound::Included(low), _) => write!(f, ">= {low}"),
-            (Bound::Excluded(low), _) => write!(f, "> {low}"),
-            (_, Bound::Included(high)) => write!(f, "<= {high}"),
-            (_, Bound::Excluded(high)) => write!(f, "< {high}"),
+            (Bound::Included(low), Bound::Included(high)) if low == high => write!(f, "= {}", number(low)),
+            (Bound::Included(low), Bound::Included(high)) => write!(f, "{}..{}", number(low), number(high)),
+            (Bound::Included(low), _) => write!(f, ">= {}", number(low)),
+            (Bound::Excluded(low), _) => write!(f, "> {}", number(low)),
+            (_, Bound::Included(high)) => write!(f, "<= {}", number(high)),
+            (_, Bound::Excluded(high)) => write!(f, "< {}", number(high)),
             (Bound::Unbounded, Bound::Unbounded) => f.write_str("anything"),
         }
     }

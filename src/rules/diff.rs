@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::route::{Router, Verdict};
+use super::route::{FolderId, Router, Verdict};
 
 /// How many samples a move is shown with.
 const EXAMPLES: usize = 3;
@@ -40,7 +40,8 @@ pub fn diff(before: (&Router, &[Verdict]), after: (&Router, &[Verdict])) -> Diff
     let folder = |router: &Router, verdict: &Verdict| {
         (!verdict.is_hidden()).then_some(verdict.folder).filter(|folder| usize::from(*folder) < router.folders().len())
     };
-    let mut moves: HashMap<(Option<u16>, Option<u16>), (usize, Vec<usize>)> = HashMap::new();
+    type Ends = (Option<FolderId>, Option<FolderId>);
+    let mut moves: HashMap<Ends, (usize, Vec<usize>)> = HashMap::new();
     let samples = before.1.len().min(after.1.len());
     for (index, (old, new)) in before.1.iter().zip(after.1).enumerate() {
         let (count, examples) = moves.entry((folder(before.0, old), folder(after.0, new))).or_default();

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error as YamlError, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::error::{RulesError, RulesErrorKind, position, shown};
@@ -57,6 +58,8 @@ impl Kind {
 /// A parsed text.
 pub(super) struct Document<'t> {
     text: &'t str,
+    /// Where each line starts: there may be ten thousand routes to say the line of.
+    lines: Vec<usize>,
     pub(super) root: Node,
 }
 
@@ -83,7 +86,8 @@ impl<'t> Document<'t> {
         let tree: Spanned<Tree> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax_error(text, &error))?;
         let root = convert(text, tree, false)?;
-        Ok(Self { text, root })
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
+        Ok(Self { text, lines, root })
     }
 
     /// A mistake in what `node` says.
@@ -114,12 +118,14 @@ impl<'t> Document<'t> {
 
     /// The line `node` starts on, from 1.
     pub(super) fn line(&self, node: &Node) -> usize {
-        position(self.text, node.start).0
+        self.lines.partition_point(|start| *start <= node.start)
     }
 
     /// Line and column `node` starts at, both from 1.
     pub(super) fn position(&self, node: &Node) -> (usize, usize) {
-        position(self.text, node.start)
+        let line = self.line(node);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        (line, self.text.get(start..node.start).unwrap_or("").chars().count() + 1)
     }
 
     fn error(&self, offset: usize, kind: RulesErrorKind, message: String, unfinished: bool) -> RulesError {
@@ -311,13 +317,25 @@ fn after_bracket(text: &str, from: usize, bracket: char) -> usize {
     text.len()
 }
 
+/// The byte offset of a line and a column, both from 1, the column in characters; the end where there is no such place.
+fn offset_of(text: &str, line: u64, column: u64) -> usize {
+    let lines = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
+    if text.matches('\n').take(lines).count() < lines {
+        return text.len();
+    }
+    let characters = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
+    let rest = text.get(start..).unwrap_or("");
+    start + rest.char_indices().nth(characters).map_or(rest.len(), |(offset, _)| offset)
+}
+
 /// What the YAML parser said, in words that help, with a position.
 fn syntax_error(text: &str, error: &YamlError) -> RulesError {
-    let location = error.location();
-    let offset = location
-        .and_then(|location| location.span().byte_offset())
-        .map_or(text.len(), |offset| offset as usize)
-        .min(text.len());
+    let offset = error.location().map_or(text.len(), |location| {
+        // The scanner's own errors come without a byte offset.
+        let known = location.span().byte_offset().map(|offset| offset as usize);
+        known.unwrap_or_else(|| offset_of(text, location.line(), location.column())).min(text.len())
+    });
     let last_line = text.rfind('\n').map_or(0, |newline| newline + 1);
     let (line, column) = position(text, offset);
     let at = text.get(offset..).unwrap_or("").chars().next();
@@ -341,6 +359,10 @@ fn syntax_error(text: &str, error: &YamlError) -> RulesError {
         (YamlError::MultipleDocuments { .. }, _) => {
             ("a second document".to_owned(), Some("rules are one document: remove the `---`".to_owned()))
         }
+        (YamlError::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. }, _) => (
+            "a value that starts with `&` or `*` means something else in YAML".to_owned(),
+            Some("put it in quotes".to_owned()),
+        ),
         (_, Some(c @ ('*' | '&'))) if !open => (
             format!("a value that starts with `{c}` means something else in YAML"),
             Some(format!("put it in quotes: \"{c}…\"")),
@@ -356,7 +378,9 @@ fn syntax_error(text: &str, error: &YamlError) -> RulesError {
         (_, Some(c @ ('@' | '`' | '%' | '!'))) if !open => {
             (format!("a value can't start with `{c}`"), Some("put it in quotes".to_owned()))
         }
-        (_, Some('\t')) => ("a tab where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned())),
+        _ if at == Some('\t') || said.to_lowercase().starts_with("tab") => {
+            ("a tab where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned()))
+        }
         _ if said == "simple key expected ':'" || said.contains("expected ':'") => {
             ("a line without a `:`".to_owned(), Some("a setting is written `key: value`".to_owned()))
         }

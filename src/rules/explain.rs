@@ -5,8 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::condition::Condition;
+use super::heard::{first_three, likeliest};
 use super::names::NameTable;
-use super::route::{Audio, Reason, Router, Subject, Verdict, field_value, first_three};
+use super::route::{Audio, Reason, Router, Subject, Verdict, field_value};
 use super::spec::{Action, Names, Route};
 
 /// How many fine and collected labels an explanation lists.
@@ -83,8 +84,7 @@ pub struct Explanation {
 impl Router {
     /// Says why `subject` goes where [`Router::route`] sends it.
     pub fn explain(&self, subject: &Subject<'_>) -> Explanation {
-        let mut sums = [0.0; 256];
-        let audio = self.audio(subject, &mut sums);
+        let audio = self.audio(subject);
         let verdict = self.route(subject);
         let name = |label: u8| self.labels.get(usize::from(label)).cloned().unwrap_or_default();
         let ranked = |mut list: Vec<LabelSum>| {
@@ -102,19 +102,16 @@ impl Router {
                         .collect(),
                 ),
                 ranked(
-                    self.collecting
-                        .iter()
-                        .map(|label| LabelSum {
-                            label: name(*label),
-                            probability: sums.get(usize::from(*label)).copied().unwrap_or(0.0),
-                        })
+                    self.groups
+                        .sums(subject.probs)
+                        .map(|(label, probability)| LabelSum { label: name(label), probability })
                         .collect(),
                 ),
             ),
         };
         let mut routes = Vec::new();
         for (index, (route, compiled)) in self.rules.spec.routes.iter().zip(&self.routes).enumerate() {
-            let holds = self.test_results(subject, audio.as_ref(), &sums, &compiled.tests);
+            let holds = self.test_results(subject, audio.as_ref(), &compiled.tests);
             let failed: Vec<String> = route
                 .conditions
                 .iter()
@@ -258,7 +255,7 @@ impl Router {
             },
             Condition::Label(_) => format!("{wanted}, but the audio favours {}", name(audio.map(|audio| audio.top))),
             Condition::FineLabel(_) => {
-                format!("{wanted}, but the audio favours {}", name(audio.map(|audio| audio.top_fine)))
+                format!("{wanted}, but the audio favours {}", name(audio.and_then(|_| likeliest(subject.probs))))
             }
             Condition::Reason(_) => format!("{wanted}, but without routes it would be another"),
             Condition::Path(_) => format!("{wanted}, but the path is another"),

@@ -15,12 +15,45 @@ impl LabelSet {
         self.0.get(usize::from(label >> 6)).is_some_and(|word| word >> (label & 63) & 1 == 1)
     }
 
-    pub(super) fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
+    pub(super) fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+
+    /// The labels of this set that are not in `other`.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        let mut rest = *self;
+        for (word, other) in rest.0.iter_mut().zip(other.0) {
+            *word &= !other;
+        }
+        rest
     }
 
     /// The labels, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..=u8::MAX).filter(|label| self.contains(*label))
+    pub(super) fn iter(&self) -> impl Iterator<Item = u8> + use<> {
+        self.0.into_iter().zip([0u8, 64, 128, 192]).flat_map(|(mut word, first)| {
+            std::iter::from_fn(move || {
+                // Below 64 where any bit is set.
+                let bit = word.trailing_zeros() as u8;
+                (word != 0).then(|| {
+                    word &= word - 1;
+                    first + bit
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = LabelSet::default();
+        let labels = [0, 1, 63, 64, 100, 191, 192, 255];
+        labels.iter().for_each(|label| set.insert(*label));
+        assert_eq!(set.iter().collect::<Vec<_>>(), labels);
+        assert!(labels.iter().all(|label| set.contains(*label)) && !set.contains(2) && !set.is_empty());
+        assert!(set.without(&set).is_empty());
     }
 }

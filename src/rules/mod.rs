@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod explain;
 mod globs;
+mod heard;
 mod label_set;
 mod names;
 mod parse;

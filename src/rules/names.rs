@@ -222,10 +222,13 @@ const DESCRIBING: &[&str] = &["Cymbal", "Perc", "Bell", "Metal", "Noise", "FX"];
 /// The longest word of the table, in bytes, and then some; longer ones are no words of it.
 const MAX_WORD: usize = 32;
 
-/// The words, sorted, for one vocabulary.
+/// The words for one vocabulary.
 #[derive(Debug, Clone)]
 pub(super) struct NameTable {
-    words: Vec<(&'static str, u8)>,
+    /// By length, then in order: most words of most names are told from all of these by their length and two bytes.
+    words: Vec<Vec<(&'static [u8], u8)>>,
+    /// Two words in a row.
+    pairs: Vec<(&'static [u8], &'static [u8], u8)>,
     describing: LabelSet,
 }
 
@@ -239,23 +242,15 @@ struct Word {
 impl Word {
     const EMPTY: Self = Self { bytes: [0; MAX_WORD], len: 0 };
 
+    /// What is too long for any word of the table becomes the empty word, which it has not.
     fn of(text: &[u8]) -> Self {
         let mut word = Self::EMPTY;
-        word.push(text);
-        word
-    }
-
-    /// Appends `text`; what is too long becomes the empty word, which no table has.
-    fn push(&mut self, text: &[u8]) {
-        let end = self.len + text.len();
-        match self.bytes.get_mut(self.len..end) {
-            Some(slot) => {
-                slot.copy_from_slice(text);
-                slot.make_ascii_lowercase();
-                self.len = end;
-            }
-            None => self.len = 0,
+        if let Some(slot) = word.bytes.get_mut(..text.len()) {
+            slot.copy_from_slice(text);
+            slot.make_ascii_lowercase();
+            word.len = text.len();
         }
+        word
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -265,22 +260,35 @@ impl Word {
 
 impl NameTable {
     pub(super) fn new(vocabulary: &Vocabulary) -> Self {
-        let mut words = Vec::new();
+        let mut words = vec![Vec::new(); MAX_WORD];
+        let mut pairs = Vec::new();
         let mut describing = LabelSet::default();
         for (label, list) in WORDS {
             let Some(index) = vocabulary.index_of(label) else { continue };
-            words.extend(list.iter().map(|word| (*word, index)));
+            for word in *list {
+                if let Some((first, second)) = word.split_once(' ') {
+                    pairs.push((first.as_bytes(), second.as_bytes(), index));
+                } else if let Some(same_length) = words.get_mut(word.len()) {
+                    same_length.push((word.as_bytes(), index));
+                }
+            }
             if DESCRIBING.contains(label) {
                 describing.insert(index);
             }
         }
-        words.sort_unstable();
-        Self { words, describing }
+        words.iter_mut().for_each(|same_length| same_length.sort_unstable());
+        Self { words, pairs, describing }
     }
 
     fn look_up(&self, word: &Word) -> Option<u8> {
-        let found = self.words.binary_search_by(|(known, _)| known.as_bytes().cmp(word.as_bytes())).ok()?;
-        self.words.get(found).map(|(_, label)| *label)
+        let same_length = self.words.get(word.len)?;
+        let found = same_length.binary_search_by(|(known, _)| (*known).cmp(word.as_bytes())).ok()?;
+        same_length.get(found).map(|(_, label)| *label)
+    }
+
+    fn look_up_pair(&self, first: &Word, second: &Word) -> Option<u8> {
+        let pair = self.pairs.iter().find(|pair| pair.0 == first.as_bytes() && pair.1 == second.as_bytes())?;
+        Some(pair.2)
     }
 
     /// The fine labels that a sample's path speaks of: those of the file's name, or else those of the nearest folder
@@ -292,7 +300,7 @@ impl NameTable {
                 _ => component,
             };
             let found = self.labels_in(stem);
-            if found.len() > 0 {
+            if !found.is_empty() {
                 return found;
             }
         }
@@ -334,12 +342,7 @@ impl NameTable {
         word: Word,
         label: Option<u8>,
     ) {
-        let mut pair = *previous;
-        if pair.len > 0 {
-            pair.push(b" ");
-            pair.push(word.as_bytes());
-        }
-        if let (true, Some(label)) = (previous.len > 0, self.look_up(&pair)) {
+        if let Some(label) = self.look_up_pair(previous, &word) {
             *previous_label = Some(label);
             *previous = Word::EMPTY;
             return;
@@ -353,11 +356,8 @@ impl NameTable {
 
     /// `Crash Cymbal` is a crash: words that describe give way to words that name.
     fn without_describing(&self, found: LabelSet) -> LabelSet {
-        let mut naming = LabelSet::default();
-        for label in found.iter().filter(|label| !self.describing.contains(*label)) {
-            naming.insert(label);
-        }
-        if naming.len() > 0 { naming } else { found }
+        let naming = found.without(&self.describing);
+        if naming.is_empty() { found } else { naming }
     }
 }
 
@@ -392,8 +392,9 @@ mod tests {
     #[test]
     fn every_word_belongs_to_one_label_and_fits() {
         let drums = Vocabulary::drums();
-        let table = NameTable::new(&drums);
-        assert!(table.words.windows(2).all(|pair| pair[0].0 != pair[1].0), "{:?}", table.words);
+        let mut all: Vec<&str> = WORDS.iter().flat_map(|(_, words)| words.iter().copied()).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "{all:?}");
         for (label, words) in WORDS {
             assert!(drums.index_of(label).is_some(), "{label}");
             for word in *words {
@@ -456,6 +457,6 @@ mod tests {
         for path in [&b""[..], b"/", b"//", b".", b"\xff\xfe/\x80", &[b'A'; 5000], &[0xe3; 70], b"a/BD\xff.wav"] {
             let _ = table.labels_of(path);
         }
-        assert_eq!(table.labels_of(b"\xff_BD_\xfe.wav").len(), 1);
+        assert_eq!(table.labels_of(b"\xff_BD_\xfe.wav").iter().count(), 1);
     }
 }

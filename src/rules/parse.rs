@@ -78,6 +78,10 @@ pub(super) fn parse_bytes(bytes: &[u8], vocabulary: &Vocabulary) -> Result<Rules
 }
 
 pub(super) fn parse(text: &str, vocabulary: &Vocabulary) -> Result<Rules, RulesError> {
+    parse_whole(text, vocabulary).map_err(|error| earlier_mistake(text, &error, vocabulary).unwrap_or(error))
+}
+
+fn parse_whole(text: &str, vocabulary: &Vocabulary) -> Result<Rules, RulesError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(RulesError {
             line: 1,
@@ -88,24 +92,30 @@ pub(super) fn parse(text: &str, vocabulary: &Vocabulary) -> Result<Rules, RulesE
             unfinished: false,
         });
     }
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(error) => return Err(earlier_mistake(text, &error, vocabulary).unwrap_or(error)),
-    };
-    Parser::new(&document, vocabulary).rules()
+    Parser::new(&Document::parse(text)?, vocabulary).rules()
 }
 
-/// A mistake in the lines before the one that a syntax error is in. Whatever follows, those lines stay as they are, so
-/// a bracket that is still open does not have to be closed before somebody learns of a misspelt label above it.
+/// How many sections above an unfinished one are looked at for a mistake.
+const SECTIONS_BACK: usize = 8;
+
+/// A mistake in the sections above an unfinished one. Whatever follows, those stay as they are, so a bracket that is
+/// still open does not have to be closed before somebody learns of a misspelt label above it.
 fn earlier_mistake(text: &str, error: &RulesError, vocabulary: &Vocabulary) -> Option<RulesError> {
-    if !error.could_be_unfinished() {
+    if !error.could_be_unfinished() || error.kind != RulesErrorKind::Syntax {
         return None;
     }
-    let cut = text.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum::<usize>();
-    if cut == 0 || cut >= text.len() {
-        return None;
+    let starts_section = |start: &usize| {
+        text.get(*start..).is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric() || c == '"' || c == '\''))
+    };
+    let starts = text.rmatch_indices('\n').map(|(newline, _)| newline + 1).filter(starts_section);
+    for start in starts.take(SECTIONS_BACK) {
+        match parse_whole(text.get(..start)?, vocabulary) {
+            Ok(_) => return None,
+            Err(error) if !error.could_be_unfinished() => return Some(error),
+            Err(_) => {}
+        }
     }
-    parse(text.get(..cut)?, vocabulary).err().filter(|earlier| !earlier.could_be_unfinished())
+    None
 }
 
 /// Whether `folder` can be a folder of the view.
@@ -644,8 +654,12 @@ impl<'d, 't> Parser<'d, 't> {
             return Err(bad(format!("a pattern of {} bytes; it may have {MAX_PATTERN_BYTES}", pattern.len())));
         }
         globs::compile(pattern).map(drop).map_err(|error| {
-            let message = format!("`{}` is not a pattern: {}", shown(pattern), error.kind());
-            bad(message).hint("a `[`, `{` or `\\` that stands for itself is written `[[]`, `[{]` or `[\\\\]`")
+            let said = error.kind().to_string();
+            let error = bad(format!("`{}` is not a pattern: {said}", shown(pattern)));
+            if said.contains("escape") {
+                return error;
+            }
+            error.hint("a `[`, `{` or `\\` that stands for itself is written `[[]`, `[{]` or `[\\\\]`")
         })
     }
 }

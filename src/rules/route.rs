@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Field, Interval};
 use super::globs::Globs;
+use super::heard::{Groups, entropy, first_three, likeliest};
 use super::label_set::LabelSet;
 use super::names::NameTable;
 use super::spec::{Action, Layout, Names, Rules};
@@ -154,8 +155,6 @@ pub(super) struct CompiledRoute {
 pub(super) struct Audio {
     /// The collected label with the highest sum.
     pub(super) top: u8,
-    /// The fine label with the highest probability.
-    pub(super) top_fine: u8,
     pub(super) confidence: f32,
     pub(super) margin: f32,
     pub(super) entropy: f32,
@@ -171,13 +170,11 @@ pub struct Router {
     pub(super) fine: usize,
     /// For each fine label, the label it is collected under.
     pub(super) collected_under: Vec<u8>,
-    /// The labels that something is collected under, ascending.
-    pub(super) collecting: Vec<u8>,
+    pub(super) groups: Groups,
     pub(super) folder_of: Vec<Option<FolderId>>,
     pub(super) threshold_of: Vec<f32>,
     pub(super) folders: Vec<String>,
     pub(super) misc_folder: FolderId,
-    pub(super) misc_label: u8,
     pub(super) routes: Vec<CompiledRoute>,
     folder_ids: HashMap<String, FolderId>,
     label_ids: HashMap<String, u8>,
@@ -185,9 +182,6 @@ pub struct Router {
     path_globs: Arc<Globs>,
     name_globs: Arc<Globs>,
 }
-
-/// Sums by label index.
-pub(super) type Sums = [f32; 256];
 
 /// What one thread reuses from sample to sample.
 #[derive(Default)]
@@ -228,18 +222,16 @@ impl Router {
                 for (from, to) in &spec.canonical {
                     let (Some(from), Some(to)) = (index(from), index(to)) else { continue };
                     let default = vocabulary.canonical_of().get(usize::from(from)).copied();
-                    if let Some(slot) = collected_under.get_mut(usize::from(from)) {
-                        if default != Some(to) || !targets.contains(&from) {
-                            *slot = to;
-                        }
+                    if let Some(slot) = collected_under.get_mut(usize::from(from))
+                        && (default != Some(to) || !targets.contains(&from))
+                    {
+                        *slot = to;
                     }
                 }
                 targets
             }
         };
-        let mut collecting = collected_under.clone();
-        collecting.sort_unstable();
-        collecting.dedup();
+        let groups = Groups::new(&collected_under);
 
         let mut folders: Vec<String> = Vec::new();
         let mut folder_ids: HashMap<String, FolderId> = HashMap::new();
@@ -279,7 +271,7 @@ impl Router {
                 let (mut collected, mut fine) = (LabelSet::default(), LabelSet::default());
                 for label in set(labels).iter() {
                     // Clap has no sum of its own while it is collected under misc; then its own probability speaks.
-                    let wanted = if collecting.contains(&label) { &mut collected } else { &mut fine };
+                    let wanted = if groups.collects(label) { &mut collected } else { &mut fine };
                     wanted.insert(label);
                 }
                 Test::Label { collected, fine }
@@ -309,12 +301,11 @@ impl Router {
             fine: vocabulary.fine().len(),
             labels,
             collected_under,
-            collecting,
+            groups,
             folder_of,
             threshold_of,
             folders,
             misc_folder,
-            misc_label,
             routes,
             folder_ids,
             label_ids,
@@ -374,10 +365,9 @@ impl Router {
     /// The first route that matches is looked for first, because one that hides beats everything. Then, each only
     /// where none before it applied: an error, an override, that route, the gate, the name, the audio.
     pub fn route(&self, subject: &Subject<'_>) -> Verdict {
-        let mut sums = [0.0; 256];
-        let audio = self.audio(subject, &mut sums);
-        let matched = if self.routes.is_empty() { None } else { self.first_match(subject, audio.as_ref(), &sums) };
-        self.decide(subject, audio.as_ref(), &sums, matched)
+        let audio = self.audio(subject);
+        let matched = if self.routes.is_empty() { None } else { self.first_match(subject, audio.as_ref()) };
+        self.decide(subject, audio.as_ref(), matched)
     }
 
     /// The verdict, given what the audio says and which route matches first.
@@ -385,7 +375,6 @@ impl Router {
         &self,
         subject: &Subject<'_>,
         audio: Option<&Audio>,
-        sums: &Sums,
         matched: Option<(u16, Option<FolderId>)>,
     ) -> Verdict {
         let mut verdict = Verdict {
@@ -402,7 +391,7 @@ impl Router {
         if let Some((_, None)) = matched {
             return verdict;
         }
-        let stage = self.without_routes(subject, audio, sums);
+        let stage = self.without_routes(subject, audio);
         let (reason, folder, label) = match (stage.0, matched) {
             (Reason::Error | Reason::Override, _) => stage,
             (_, Some((_, Some(folder)))) => (Reason::Route, folder, None),
@@ -412,18 +401,13 @@ impl Router {
         verdict.folder = folder;
         if let Some(label) = label {
             verdict.label = Some(label);
-            verdict.confidence = sums.get(usize::from(label)).map_or(0.0, |sum| sum.min(1.0));
+            verdict.confidence = audio.map_or(0.0, |_| self.groups.sum_of(label, subject.probs));
         }
         verdict
     }
 
     /// Reason and folder if there were no routes, and the label where something else than the audio gave it.
-    fn without_routes(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-    ) -> (Reason, FolderId, Option<u8>) {
+    fn without_routes(&self, subject: &Subject<'_>, audio: Option<&Audio>) -> (Reason, FolderId, Option<u8>) {
         if subject.status.is_error() {
             return (Reason::Error, self.misc_folder, None);
         }
@@ -436,7 +420,6 @@ impl Router {
         if let Some((folder, label)) = self.named(subject, audio) {
             return (Reason::Name, folder, Some(label));
         }
-        debug_assert!(sums.iter().all(|sum| !sum.is_nan()));
         match audio {
             // Decoded and yet not classified: nothing is known.
             None => (Reason::LowConfidence, self.misc_folder, None),
@@ -448,46 +431,20 @@ impl Router {
         }
     }
 
-    /// Sums the probabilities by the labels they are collected under. `None` where nothing was classified.
-    pub(super) fn audio(&self, subject: &Subject<'_>, sums: &mut Sums) -> Option<Audio> {
+    /// What the audio says. `None` where nothing was classified.
+    pub(super) fn audio(&self, subject: &Subject<'_>) -> Option<Audio> {
         if subject.status.is_error() || subject.probs.len() != self.fine {
             return None;
         }
-        let mut top_fine = 0;
-        let mut best_fine = f32::NEG_INFINITY;
-        for ((index, probability), label) in (0..=u8::MAX).zip(subject.probs).zip(&self.collected_under) {
-            let probability = if probability.is_nan() { 0.0 } else { *probability };
-            if probability > best_fine {
-                best_fine = probability;
-                top_fine = index;
-            }
-            if let Some(sum) = sums.get_mut(usize::from(*label)) {
-                *sum += probability;
-            }
-        }
-        let mut top = self.misc_label;
-        let mut best = f32::NEG_INFINITY;
-        let mut second = f32::NEG_INFINITY;
-        for label in &self.collecting {
-            let sum = sums.get(usize::from(*label)).copied().unwrap_or(0.0);
-            if sum > best {
-                second = best;
-                best = sum;
-                top = *label;
-            } else if sum > second {
-                second = sum;
-            }
-        }
-        let confidence = best.min(1.0);
-        let threshold = self.threshold_of.get(usize::from(top)).copied().unwrap_or(1.0);
+        let favourite = self.groups.favourite(subject.probs)?;
+        let threshold = self.threshold_of.get(usize::from(favourite.label)).copied().unwrap_or(1.0);
         Some(Audio {
-            top,
-            top_fine,
-            confidence,
-            margin: (best - second.max(0.0)).clamp(0.0, 1.0),
+            top: favourite.label,
+            confidence: favourite.confidence,
+            margin: favourite.margin,
             entropy: entropy(subject.probs),
-            below_threshold: confidence < threshold,
-            out_of_target: self.folder_of_label(top).is_none(),
+            below_threshold: favourite.confidence < threshold,
+            out_of_target: self.folder_of_label(favourite.label).is_none(),
         })
     }
 
@@ -544,15 +501,9 @@ impl Router {
     }
 
     /// Index and folder of the first route that matches; no folder where it hides.
-    fn first_match(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-    ) -> Option<(u16, Option<FolderId>)> {
+    fn first_match(&self, subject: &Subject<'_>, audio: Option<&Audio>) -> Option<(u16, Option<FolderId>)> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut lazy =
-                Lazy { router: self, subject, audio, sums, scratch, paths: false, names: false, reason: None };
+            let mut lazy = Lazy { router: self, subject, audio, scratch, paths: false, names: false, reason: None };
             self.routes
                 .iter()
                 .zip(0..=u16::MAX)
@@ -562,15 +513,9 @@ impl Router {
     }
 
     /// Which tests of a route hold, for an explanation.
-    pub(super) fn test_results(
-        &self,
-        subject: &Subject<'_>,
-        audio: Option<&Audio>,
-        sums: &Sums,
-        tests: &[Test],
-    ) -> Vec<bool> {
+    pub(super) fn test_results(&self, subject: &Subject<'_>, audio: Option<&Audio>, tests: &[Test]) -> Vec<bool> {
         let scratch = &mut Scratch::default();
-        let mut lazy = Lazy { router: self, subject, audio, sums, scratch, paths: false, names: false, reason: None };
+        let mut lazy = Lazy { router: self, subject, audio, scratch, paths: false, names: false, reason: None };
         tests.iter().map(|test| lazy.holds(test)).collect()
     }
 }
@@ -580,7 +525,6 @@ struct Lazy<'s, 'a> {
     router: &'s Router,
     subject: &'s Subject<'a>,
     audio: Option<&'s Audio>,
-    sums: &'s Sums,
     scratch: &'s mut Scratch,
     paths: bool,
     names: bool,
@@ -594,11 +538,14 @@ impl Lazy<'_, '_> {
                 field_value(*field, self.subject, self.audio).is_some_and(|value| interval.contains(value))
             }
             Test::Label { collected, fine } => {
-                self.audio.is_some_and(|audio| collected.contains(audio.top) || fine.contains(audio.top_fine))
+                let Some(audio) = self.audio else { return false };
+                // Most conditions name labels of one sort; the other costs nothing then.
+                collected.contains(audio.top)
+                    || !fine.is_empty() && likeliest(self.subject.probs).is_some_and(|label| fine.contains(label))
             }
             Test::Reason(bits) => {
-                let (router, subject, audio, sums) = (self.router, self.subject, self.audio, self.sums);
-                let reason = self.reason.get_or_insert_with(|| router.without_routes(subject, audio, sums).0);
+                let (router, subject, audio) = (self.router, self.subject, self.audio);
+                let reason = self.reason.get_or_insert_with(|| router.without_routes(subject, audio).0);
                 bits & reason.bit() != 0
             }
             Test::Path(patterns) => {
@@ -640,23 +587,4 @@ pub(super) fn field_value(field: Field, subject: &Subject<'_>, audio: Option<&Au
 
 fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
-}
-
-/// The three fine labels with the highest probabilities, highest first.
-pub(super) fn first_three(probs: &[f32]) -> [Option<u8>; 3] {
-    let mut first: [(f32, Option<u8>); 3] = [(0.0, None); 3];
-    for (index, probability) in (0..=u8::MAX).zip(probs) {
-        let mut entry = (*probability, Some(index));
-        for slot in &mut first {
-            if entry.0 > slot.0 {
-                std::mem::swap(slot, &mut entry);
-            }
-        }
-    }
-    first.map(|(_, label)| label)
-}
-
-/// Shannon entropy in nats.
-fn entropy(probs: &[f32]) -> f32 {
-    -probs.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f32>()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::spec::Rules;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{MISC, Vocabulary};
 
 impl Rules {
     /// The text a user first finds in `_control/rules.yml`: every key with its default, and what can be done with it.
@@ -18,8 +18,9 @@ impl Rules {
                 None => fallback.first().cloned().unwrap_or_default(),
             }
         };
-        let kick = example("Kick", &targets);
-        let rim = example("Rim", vocabulary.fine());
+        let kick = in_yaml(&example("Kick", &targets));
+        let rim = in_yaml(&example("Rim", vocabulary.fine()));
+        let below_kick = in_yaml(&format!("{}/808", example("Kick", &targets)));
         let mut text = String::new();
         text.push_str(
             "# What goes into which folder. Save this file and the folders change at once; the originals are never touched.\n\
@@ -28,7 +29,10 @@ impl Rules {
              # The folders. `all` makes one of every label the model knows. Labels without a folder go to misc, or are\n\
              # collected under another label (see canonical).\n",
         );
-        let _ = writeln!(text, "target_labels: [{}]", targets.join(", "));
+        // A list may not be empty; misc is always there.
+        let listed = if targets.is_empty() { vec![MISC.to_owned()] } else { targets.clone() };
+        let listed: Vec<String> = listed.iter().map(|label| in_yaml(label)).collect();
+        let _ = writeln!(text, "target_labels: [{}]", listed.join(", "));
         if !others.is_empty() {
             text.push_str("# Also known:\n");
             for line in wrapped(&others, 108) {
@@ -67,11 +71,19 @@ impl Rules {
              # routes:\n\
              #   - {{path: \"Loops/**\", to: Loops}}\n\
              #   - {{duration: \"> 4.0\", to: Loops}}\n\
-             #   - {{label: {kick}, path: \"**/*808*\", confidence: \">= 0.6\", to: {kick}/808}}\n\
+             #   - {{label: {kick}, path: \"**/*808*\", confidence: \">= 0.6\", to: {below_kick}}}\n\
              #   - {{name: \"*demo*\", hide: true}}\n"
         );
         text
     }
+}
+
+/// A label as it stands in YAML: in quotes where it would be read as something else.
+fn in_yaml(label: &str) -> String {
+    let plain = label.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '/')
+        && label.starts_with(char::is_alphabetic)
+        && !label.eq_ignore_ascii_case("null");
+    if plain { label.to_owned() } else { format!("'{}'", label.replace('\'', "''")) }
 }
 
 /// `words` in lines of at most `width` characters.

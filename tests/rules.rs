@@ -1,0 +1,12 @@
+//! What rules.yml promises: parsing, errors, routing, and that the documentation's examples hold.
+
+#[path = "rules/documents.rs"]
+mod documents;
+#[path = "rules/errors.rs"]
+mod errors;
+#[path = "rules/generate.rs"]
+mod generate;
+#[path = "rules/prefixes.rs"]
+mod prefixes;
+#[path = "rules/routing.rs"]
+mod routing;
