@@ -79,7 +79,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
                 // Asked twice: whatever was acknowledged is on the disk already.
                 std::process::exit(130);
             }
-            drop(asked.try_send(()));
+            let _ = asked.try_send(());
         }
     })?;
     let store = context::open_store(folder, &root, args.repair, &format!("mounted at {}", at.display()))?;
