@@ -114,7 +114,8 @@ pub fn main() -> ExitCode {
 /// Logs to stderr: warnings, more with `-v`, or as RUST_LOG says.
 fn start_log(verbose: u8) {
     let level = match verbose {
-        0 => "drumfs=warn,error",
+        // What sled has to say is told by the store's own errors.
+        0 => "drumfs=warn,sled=off,error",
         1 => "drumfs=info,warn",
         _ => "debug,sled=info,tract_core=info,tract_onnx=info",
     };
