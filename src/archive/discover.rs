@@ -1,11 +1,11 @@
 //! Walking an archive: every sample in it, with size and time, in one pass over the folders.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,22 +51,29 @@ pub struct Discovery {
 }
 
 struct Walk<'a> {
-    root: &'a Path,
+    root: &'a ArchiveRoot,
+    known: &'a (dyn Fn(&Found) -> bool + Sync),
     exclude: &'a [PathBuf],
     cancel: &'a AtomicBool,
     all: Mutex<Discovery>,
 }
 
 /// Walks the archive with the current rayon pool. Folders named in `exclude` (absolute paths: the mounts of drumfs
-/// itself) are not entered. Links are not followed, so there are no loops.
+/// itself) are not entered. Links are not followed, so there are no loops. Files whose name does not say what they are
+/// get opened, but for those that are `known` to be samples.
 ///
 /// # Errors
 /// Only where the root itself can't be listed; everything below is a problem of its own.
-pub fn discover(root: &ArchiveRoot, exclude: &[PathBuf], cancel: &AtomicBool) -> Result<Discovery, ArchiveError> {
+pub fn discover(
+    root: &ArchiveRoot,
+    known: &(dyn Fn(&Found) -> bool + Sync),
+    exclude: &[PathBuf],
+    cancel: &AtomicBool,
+) -> Result<Discovery, ArchiveError> {
     let unreadable = |source| ArchiveError::Unreadable { path: root.path().to_owned(), source };
     // A root that can't be listed is an absent archive, not an empty one.
     fs::read_dir(root.path()).map_err(unreadable)?;
-    let walk = Walk { root: root.path(), exclude, cancel, all: Mutex::default() };
+    let walk = Walk { root, known, exclude, cancel, all: Mutex::default() };
     rayon::scope(|scope| walk.folder(scope, Vec::new()));
     let mut found = walk.all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     found.cancelled = cancel.load(Ordering::Relaxed);
@@ -79,7 +86,7 @@ impl Walk<'_> {
         if self.cancel.load(Ordering::Relaxed) {
             return;
         }
-        let path = self.root.join(OsStr::from_bytes(&relative));
+        let path = self.root.absolute(&relative);
         let mut here = Discovery::default();
         match fs::read_dir(&path) {
             Ok(entries) => {
@@ -127,45 +134,38 @@ impl Walk<'_> {
         } else if !file_type.is_file() {
             here.skipped.special += 1;
         } else {
-            match is_sample(entry, name) {
-                Ok(true) => match entry.metadata() {
-                    Ok(metadata) => here.samples.push(Found {
-                        path: relative,
-                        size: metadata.len(),
-                        mtime_ns: mtime_ns(&metadata),
-                    }),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => here.problems.push((entry.path(), error)),
-                },
+            let named = kind::by_name(name);
+            if named == Named::Other {
+                here.skipped.other += 1;
+                return;
+            }
+            let found = match entry.metadata() {
+                Ok(metadata) => Found { path: relative, size: metadata.len(), mtime_ns: mtime_ns(&metadata) },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(error) => return here.problems.push((entry.path(), error)),
+            };
+            if named == Named::Audio || (self.known)(&found) {
+                return here.samples.push(found);
+            }
+            match self.begins_like_a_sound(&found.path) {
+                Ok(true) => here.samples.push(found),
                 Ok(false) => here.skipped.other += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => here.problems.push((entry.path(), error)),
             }
         }
+    }
+
+    fn begins_like_a_sound(&self, relative: &[u8]) -> io::Result<bool> {
+        let mut head = Vec::with_capacity(kind::SNIFF_LEN);
+        self.root.open(relative)?.take(kind::SNIFF_LEN as u64).read_to_end(&mut head)?;
+        Ok(kind::is_audio(&head))
     }
 }
 
 /// Time of last modification in nanoseconds since 1970.
 pub fn mtime_ns(metadata: &fs::Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
-}
-
-fn is_sample(entry: &DirEntry, name: &[u8]) -> io::Result<bool> {
-    match kind::by_name(name) {
-        Named::Audio => Ok(true),
-        Named::Other => Ok(false),
-        Named::Unknown => {
-            let mut head = [0u8; kind::SNIFF_LEN];
-            let mut file = fs::File::open(entry.path())?;
-            let mut len = 0;
-            while len < head.len() {
-                match file.read(&mut head[len..])? {
-                    0 => break,
-                    n => len += n,
-                }
-            }
-            Ok(kind::is_audio(&head[..len]))
-        }
-    }
 }
 
 /// A path from raw bytes.
@@ -176,10 +176,12 @@ pub fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::path::Path;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn walk(root: &Path) -> Discovery {
-        discover(&ArchiveRoot::new(root).unwrap(), &[], &AtomicBool::new(false)).unwrap()
+        discover(&ArchiveRoot::new(root).unwrap(), &|_| false, &[], &AtomicBool::new(false)).unwrap()
     }
 
     fn paths(found: &Discovery) -> Vec<String> {
@@ -241,6 +243,6 @@ mod tests {
         fs::write(dir.path().join("mount/a.wav"), b"x").unwrap();
         let root = ArchiveRoot::new(dir.path()).unwrap();
         let exclude = [root.path().join("mount")];
-        assert!(discover(&root, &exclude, &AtomicBool::new(false)).unwrap().samples.is_empty());
+        assert!(discover(&root, &|_| false, &exclude, &AtomicBool::new(false)).unwrap().samples.is_empty());
     }
 }

@@ -161,7 +161,12 @@ impl Pass<'_> {
             .thread_name(|n| format!("listen-{n}"))
             .build()
             .map_err(|error| PassError::Threads(error.to_string()))?;
-        let discovery = pool.install(|| discover(self.root, &self.options.exclude, self.cancel))?;
+        let known = |found: &Found| {
+            // A store that can't be read says so soon enough.
+            let entry = self.store.sample(&found.path).ok().flatten();
+            entry.is_some_and(|entry| (entry.size, entry.mtime_ns) == (found.size, found.mtime_ns))
+        };
+        let discovery = pool.install(|| discover(self.root, &known, &self.options.exclude, self.cancel))?;
         let mut summary = Summary { found: discovery.samples.len() as u64, ..Summary::default() };
         let Comparison { work, gone, known } = self.compare(&discovery, &mut summary)?;
         summary.elapsed_walk = started.elapsed();
