@@ -245,6 +245,16 @@ impl Core {
         Ok(())
     }
 
+    /// Whether an extended attribute could be set: nowhere. Programs that save in `_control` (`sed -i` copies access
+    /// lists) take "not supported" for an answer; elsewhere it is a write like any other.
+    ///
+    /// # Errors
+    /// Always: [`FsError::NotSupported`], [`FsError::ReadOnly`] or [`FsError::NotFound`].
+    pub fn set_xattr(&self, ino: Ino) -> Result<(), FsError> {
+        let attr = self.getattr(ino)?;
+        Err(if attr.perm & 0o200 == 0 { FsError::ReadOnly } else { FsError::NotSupported })
+    }
+
     /// Bytes and samples of the view, for statfs.
     pub fn totals(&self) -> (u64, u64) {
         let view = self.shared.view();
@@ -393,8 +403,8 @@ impl Core {
         let file = self.root.open(&known.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let now = (metadata.len(), mtime_ns(&metadata));
-        let changed = (now != (known.size, known.mtime_ns))
-            .then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
+        let changed =
+            (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
         Ok((Handle::Sample { file, path: known.path.clone() }, changed))
     }
 
@@ -445,9 +455,7 @@ impl Core {
                 Ok(data)
             }
             Handle::Text(text) => Ok(slice(text, offset, size)),
-            Handle::Index(stream) => {
-                Ok(stream.lock().unwrap_or_else(PoisonError::into_inner).read(offset, size))
-            }
+            Handle::Index(stream) => Ok(stream.lock().unwrap_or_else(PoisonError::into_inner).read(offset, size)),
             Handle::Rules(draft) | Handle::Overrides(draft) => {
                 Ok(slice(&draft.lock().unwrap_or_else(PoisonError::into_inner).text, offset, size))
             }
@@ -574,7 +582,8 @@ impl Core {
     fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<super::keeper::OverrideChange>, String> {
         let mut changes = Vec::new();
         for (number, line) in draft.text[draft.taken.min(end)..end].split(|&b| b == b'\n').enumerate() {
-            let change = overrides::parse_line(line, &self.shared).map_err(|why| format!("line {}: {why}", number + 1))?;
+            let change =
+                overrides::parse_line(line, &self.shared).map_err(|why| format!("line {}: {why}", number + 1))?;
             changes.extend(change);
         }
         draft.taken = draft.taken.max(end);

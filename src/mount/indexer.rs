@@ -105,8 +105,9 @@ impl Indexer {
                 (self.report)(Report::Planned(*todo));
             }
             Progress::Recorded(updates) => {
-                let failed = |u: &&crate::index::Update| !u.entry.missing
-                    && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok);
+                let failed = |u: &&crate::index::Update| {
+                    !u.entry.missing && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok)
+                };
                 let failed = updates.iter().filter(failed).count() as u64;
                 let heard = updates.iter().filter(|update| !update.entry.missing).count() as u64;
                 self.with_progress(|progress| {

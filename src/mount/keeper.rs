@@ -187,8 +187,11 @@ impl Keeper {
         }
         .build();
         let last_build = started.elapsed();
-        let rules =
-            RulesText { active, draft: draft.filter(|_| rules_error.is_some()).map(Arc::from), changed: SystemTime::now() };
+        let rules = RulesText {
+            active,
+            draft: draft.filter(|_| rules_error.is_some()).map(Arc::from),
+            changed: SystemTime::now(),
+        };
         let shared = Arc::new(Shared {
             view: ArcSwap::from_pointee(view),
             rules: ArcSwap::from_pointee(rules),
@@ -283,9 +286,8 @@ impl Keeper {
 
     /// Runs one change; a panic costs that change alone.
     fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
-        catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
-            FsError::Panicked(crate::panic_message(payload.as_ref()))
-        })
+        catch_unwind(AssertUnwindSafe(|| change(self)))
+            .map_err(|payload| FsError::Panicked(crate::panic_message(payload.as_ref())))
     }
 
     /// Runs a change that nobody waits for.

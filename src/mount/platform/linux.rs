@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
+use fuser::{Config, Filesystem, MountOption, Session};
 
 use super::{FS_TYPE, OwnMount, State};
 use crate::mount::session::MountError;
@@ -24,7 +24,7 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
         io::ErrorKind::NotFound => MountError::NoFuseDevice,
         _ => MountError::FuseDevice { source },
     })?;
-    match mount_directly(&device, at, &config) {
+    match mount_directly(&device, at) {
         Ok(()) => {
             let acl = config.acl;
             Session::from_fd(filesystem, OwnedFd::from(device), acl, config).map_err(|source| {
@@ -39,38 +39,29 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
             }
             config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
             config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
-            Session::new(filesystem, at, &config).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied if source.to_string().contains("user_allow_other") => {
-                    MountError::AllowOther
-                }
-                _ => MountError::Mount { path: at.to_owned(), source },
-            })
+            Session::new(filesystem, at, &config).map_err(|source| MountError::Mount { path: at.to_owned(), source })
         }
         Err(source) => Err(MountError::Mount { path: at.to_owned(), source }),
     }
 }
 
-fn mount_directly(device: &File, at: &Path, config: &Config) -> io::Result<()> {
+fn mount_directly(device: &File, at: &Path) -> io::Result<()> {
     let mode = fs::metadata(at)?.mode();
     // SAFETY: getuid and getgid have no preconditions.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-    let mut options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
-    if config.acl != SessionACL::Owner {
-        options.push_str(",allow_other");
-    }
+    let options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
     let (source, kind) = (CString::new("drumfs")?, CString::new(FS_TYPE)?);
     let (at, options) = (CString::new(at.as_os_str().as_bytes())?, CString::new(options)?);
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
     // SAFETY: all five pointers are to NUL-terminated strings that outlive the call.
-    let done =
-        unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    let done = unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn has_fusermount() -> bool {
-    ["fusermount3", "fusermount"].iter().any(|name| {
-        Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    })
+    ["fusermount3", "fusermount"]
+        .iter()
+        .any(|name| Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
 }
 
 /// Takes a mount down. What is still open in it goes on until it is closed; the name is free at once.
@@ -88,7 +79,8 @@ pub fn unmount(at: &Path) -> io::Result<()> {
         return Err(error);
     }
     for name in ["fusermount3", "fusermount"] {
-        let run = Command::new(name).args(["-u", "-z", "--"]).arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let run =
+            Command::new(name).args(["-u", "-z", "--"]).arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if run.is_ok_and(|status| status.success()) {
             return Ok(());
         }
