@@ -480,9 +480,11 @@ impl Kind {
             }
         };
         reader.map_err(|error| match error {
-            // The tag at the beginning says what the file is, so that what a reader "does not support" of it before
-            // the first packet is damage.
-            SymphoniaError::Unsupported(what) => DecodeError::damaged(format!("{name}: {what}")),
+            // The tag at the beginning says what the file is. A part that such a file must have and lacks is damage,
+            // which symphonia reports as unsupported, as it does an unknown codec.
+            SymphoniaError::Unsupported(what) if what.contains("missing") => {
+                DecodeError::damaged(format!("{name}: {what}"))
+            }
             error => DecodeError::from_symphonia(error, name),
         })
     }
