@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,7 +12,7 @@ use super::catalogue::{Catalogue, Sample};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
 use super::names::{NAME_MAX, cut, tagged};
-use super::tree::{Dir, DirId, Entry, Listing, Node, OWN_NAME, Tree, View};
+use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Node, OWN_NAME, Tree, View};
 use crate::archive::ContentHash;
 use crate::rules::{FolderId, Layout, Reason, Router, Subject, Verdict};
 use crate::store::Override;
@@ -58,16 +58,20 @@ impl ViewInput<'_> {
 
     /// Makes the view.
     pub fn build(self) -> View {
+        let started = Instant::now();
         let verdicts = self.verdicts();
+        let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
         builder.class_folders(&verdicts);
         builder.uncertain(&verdicts);
         let (dirs, names, generated) = builder.finish();
         let by_ino = dirs.iter().enumerate().map(|(id, dir)| (dir.ino, DirId(id as u32))).collect();
-        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let placed = Instant::now();
         let generated_inos =
             generated.iter().map(|file| (ino::of_generated(file.path(&self.router).as_bytes()), *file)).collect();
+        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let counted = Instant::now();
         let tree = Tree {
             catalogue: self.catalogue,
             router: self.router,
@@ -82,7 +86,8 @@ impl ViewInput<'_> {
             summary: OnceLock::new(),
             errors: OnceLock::new(),
         };
-        View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error }
+        let times = BuildTimes { route: routed - started, tree: placed - routed, count: counted - placed };
+        View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error, times }
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
@@ -229,8 +234,7 @@ impl<'a> Builder<'a> {
         ids.sort_unstable_by(order);
         for (rank, &id) in ids.iter().enumerate() {
             let sample = &samples[id as usize];
-            let best = sample.probs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            let (label, percent) = best.map_or(("?", 0.0), |(label, prob)| {
+            let (label, percent) = sample.best_label().map_or(("?", 0.0), |(label, prob)| {
                 (self.input.labels.get(label).map_or("?", |label| &label[..]), prob * 100.0)
             });
             let mut name = format!("{:03} {label} {percent:.0}% ", rank + 1).into_bytes();
