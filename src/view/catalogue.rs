@@ -67,6 +67,16 @@ pub struct Catalogue {
     by_hash: OnceLock<Arc<[u32]>>,
     name_rank: OnceLock<Box<[u32]>>,
     totals: OnceLock<Totals>,
+    outline: OnceLock<Outline>,
+}
+
+/// What making a view asks of every sample, side by side, so that the samples themselves need not be looked at.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// Raised by one where a sample lies in another folder of the archive than the sample before it.
+    pub folder: Box<[u32]>,
+    /// Length in bytes of the sample's line in a manifest; 0 where the sample is missing.
+    pub line_len: Box<[u32]>,
 }
 
 /// Counts that no rule changes.
@@ -101,7 +111,15 @@ impl Catalogue {
             by_ino.insert(number, id as u32);
             inos.push(number);
         }
-        Self { samples, inos, by_ino, by_hash: OnceLock::new(), name_rank: OnceLock::new(), totals: OnceLock::new() }
+        Self {
+            samples,
+            inos,
+            by_ino,
+            by_hash: OnceLock::new(),
+            name_rank: OnceLock::new(),
+            totals: OnceLock::new(),
+            outline: OnceLock::new(),
+        }
     }
 
     /// This catalogue with samples put in or replaced, and others taken out.
@@ -166,6 +184,27 @@ impl Catalogue {
             });
             ids.dedup_by(|later, earlier| hash(*later) == hash(*earlier));
             ids.into()
+        })
+    }
+
+    /// What making a view asks of every sample.
+    pub(super) fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| {
+            let mut number = 0;
+            let mut before: &[u8] = b"";
+            let folder = self.samples.iter().map(|sample| {
+                if sample.folder() != before {
+                    number += 1;
+                    before = sample.folder();
+                }
+                number
+            });
+            let folder = folder.collect();
+            let line_len = self.samples.iter().map(|sample| match sample.is_present() {
+                true => super::generated::manifest_line(&sample.path).len() as u32 + 1,
+                false => 0,
+            });
+            Outline { folder, line_len: line_len.collect() }
         })
     }
 

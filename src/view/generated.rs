@@ -114,8 +114,8 @@ impl Numbers {
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
         let mut manifest_len = folders.clone();
-        for (sample, verdict) in catalogue.samples().iter().zip(verdicts) {
-            if !sample.is_present() {
+        for (&line_len, verdict) in catalogue.outline().line_len.iter().zip(verdicts) {
+            if line_len == 0 {
                 continue;
             }
             reasons[verdict.reason as usize] += 1;
@@ -123,7 +123,7 @@ impl Numbers {
                 && let Some(count) = folders.get_mut(usize::from(verdict.folder))
             {
                 *count += 1;
-                manifest_len[usize::from(verdict.folder)] += manifest_line(&sample.path).len() as u64 + 1;
+                manifest_len[usize::from(verdict.folder)] += u64::from(line_len);
             }
         }
         let counted = |names: &[&'static str], counts: &[u64]| -> BTreeMap<&'static str, u64> {
@@ -147,7 +147,7 @@ impl Numbers {
 }
 
 /// A path as a line of a manifest: as it is, but that a newline in it is written `\n`.
-fn manifest_line(path: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn manifest_line(path: &[u8]) -> Cow<'_, [u8]> {
     if path.contains(&b'\n') {
         let mut line = Vec::with_capacity(path.len() + 8);
         for &byte in path {
