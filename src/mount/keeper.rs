@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
@@ -43,6 +43,8 @@ pub(super) enum Message {
     Moved { paths: Vec<Vec<u8>> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
+    /// Show what was heard now, not a moment later.
+    Show { answer: Answer },
     /// Nothing more will come.
     Stop,
 }
@@ -121,7 +123,8 @@ impl KeeperHandle {
                 Message::Save { answer, .. }
                 | Message::Refuse { answer, .. }
                 | Message::Override { answer, .. }
-                | Message::Changed { answer, .. } => answer(Err(FsError::Ending)),
+                | Message::Changed { answer, .. }
+                | Message::Show { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
             }
         }
@@ -135,6 +138,13 @@ impl KeeperHandle {
     /// Hands over paths whose content is known under another.
     pub fn moved(&self, paths: &[Vec<u8>]) {
         self.send(Message::Moved { paths: paths.to_vec() });
+    }
+
+    /// Waits until everything that was handed over before is shown, or the keeper has ended.
+    pub fn settle(&self) {
+        let (shown, wait) = bounded(1);
+        self.send(Message::Show { answer: Box::new(move |_| _ = shown.send(())) });
+        _ = wait.recv();
     }
 
     /// Ends the keeper when everything before is done.
@@ -187,8 +197,11 @@ impl Keeper {
         }
         .build();
         let last_build = started.elapsed();
-        let rules =
-            RulesText { active, draft: draft.filter(|_| rules_error.is_some()).map(Arc::from), changed: SystemTime::now() };
+        let rules = RulesText {
+            active,
+            draft: draft.filter(|_| rules_error.is_some()).map(Arc::from),
+            changed: SystemTime::now(),
+        };
         let shared = Arc::new(Shared {
             view: ArcSwap::from_pointee(view),
             rules: ArcSwap::from_pointee(rules),
@@ -264,6 +277,10 @@ impl Keeper {
                     self.or_log(|keeper| keeper.take_heard(updates));
                 }
                 Some(Message::Moved { paths }) => self.removed.extend(paths),
+                Some(Message::Show { answer }) => {
+                    let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
+                    answer(done);
+                }
                 Some(Message::Save { text, rules, answer }) => {
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
@@ -283,9 +300,8 @@ impl Keeper {
 
     /// Runs one change; a panic costs that change alone.
     fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
-        catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
-            FsError::Panicked(crate::panic_message(payload.as_ref()))
-        })
+        catch_unwind(AssertUnwindSafe(|| change(self)))
+            .map_err(|payload| FsError::Panicked(crate::panic_message(payload.as_ref())))
     }
 
     /// Runs a change that nobody waits for.
