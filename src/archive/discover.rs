@@ -129,9 +129,11 @@ impl Walk<'_> {
         } else {
             match is_sample(entry, name) {
                 Ok(true) => match entry.metadata() {
-                    Ok(metadata) => {
-                        here.samples.push(Found { path: relative, size: metadata.len(), mtime_ns: mtime_ns(&metadata) })
-                    }
+                    Ok(metadata) => here.samples.push(Found {
+                        path: relative,
+                        size: metadata.len(),
+                        mtime_ns: mtime_ns(&metadata),
+                    }),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => here.problems.push((entry.path(), error)),
                 },

@@ -218,7 +218,8 @@ impl Mounted {
             Arc::clone(&watched),
         ));
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
+        config.mount_options =
+            vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
         config.n_threads = Some(SERVING_THREADS);
         config.clone_fd = true;
         let session = platform::mount(Adapter::new(Arc::clone(&core)), &at, config)?;

@@ -68,8 +68,7 @@ impl OpenOptions {
             self.replay(&store, &journal_path, &mut notice)?;
         }
         store.mark_opened(&self.archive)?;
-        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
-            .map_err(at)?;
+        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose)).map_err(at)?;
         Ok(Opened { store, notice })
     }
 
@@ -152,9 +151,11 @@ impl OpenOptions {
 
     fn check_archive(&self, store: &Store) -> Result<(), StoreError> {
         match store.archive()? {
-            Some(found) if found != self.archive => {
-                Err(StoreError::OtherArchive { path: self.folder.clone(), found, wanted: self.archive.clone() })
-            }
+            Some(found) if found != self.archive => Err(StoreError::OtherArchive {
+                path: self.folder.clone(),
+                found,
+                wanted: self.archive.clone(),
+            }),
             _ => Ok(()),
         }
     }

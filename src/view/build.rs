@@ -220,8 +220,9 @@ impl<'a> Builder<'a> {
         let mut ids: Vec<u32> = (0..samples.len() as u32)
             .filter(|&id| asked(&verdicts[id as usize]) && samples[id as usize].is_present())
             .collect();
-        let order =
-            |a: &u32, b: &u32| verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b));
+        let order = |a: &u32, b: &u32| {
+            verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b))
+        };
         if ids.len() > UNCERTAIN_MAX {
             ids.select_nth_unstable_by(UNCERTAIN_MAX, order);
             ids.truncate(UNCERTAIN_MAX);
@@ -336,10 +337,7 @@ impl<'a> Builder<'a> {
         let made = tags.iter().map(|tag| tagged(sample.name(), tag)).find(|made| !taken.contains(made));
         // The inode number is unique, so only a file that was named to look like this one can be in the way.
         made.unwrap_or_else(|| {
-            (2u64..)
-                .map(|n| tagged(sample.name(), &format!("{path} {n}")))
-                .find(|made| !taken.contains(made))
-                .unwrap_or_default()
+            (2u64..).map(|n| tagged(sample.name(), &format!("{path} {n}"))).find(|made| !taken.contains(made)).unwrap_or_default()
         })
     }
 
