@@ -230,6 +230,19 @@ impl Core {
         Ok(Attr { size, ..attr })
     }
 
+    /// Whether an extended attribute may be set: never. In `_control` the answer is that there are none, which programs
+    /// that copy attributes along (`cp -p`, editors) take as a no and go on.
+    ///
+    /// # Errors
+    /// Always: [`FsError::NotSupported`] in `_control`, [`FsError::ReadOnly`] elsewhere.
+    pub fn setxattr(&self, ino: Ino) -> Result<(), FsError> {
+        let view = self.shared.view();
+        let writable = self.scratch.by_ino(ino).is_some()
+            || ino == control_ino()
+            || view.generated_by_ino(ino).is_some_and(Generated::is_writable);
+        Err(if writable { FsError::NotSupported } else { FsError::ReadOnly })
+    }
+
     /// Whether a file or folder may be read, written (`write`) or run (`execute`).
     ///
     /// # Errors
@@ -243,16 +256,6 @@ impl Core {
             return Err(FsError::NotPermitted);
         }
         Ok(())
-    }
-
-    /// Whether an extended attribute could be set: nowhere. Programs that save in `_control` (`sed -i` copies access
-    /// lists) take "not supported" for an answer; elsewhere it is a write like any other.
-    ///
-    /// # Errors
-    /// Always: [`FsError::NotSupported`], [`FsError::ReadOnly`] or [`FsError::NotFound`].
-    pub fn set_xattr(&self, ino: Ino) -> Result<(), FsError> {
-        let attr = self.getattr(ino)?;
-        Err(if attr.perm & 0o200 == 0 { FsError::ReadOnly } else { FsError::NotSupported })
     }
 
     /// Bytes and samples of the view, for statfs.
@@ -497,6 +500,10 @@ impl Core {
                 if let Err(error) = draft.write(offset, data) {
                     return written(Err(error));
                 }
+                // Written over the start of an older text: what is left of that is cut off or written over next.
+                if !draft.append && offset.saturating_add(len as u64) < draft.text.len() as u64 {
+                    return written(Ok(()));
+                }
                 match Rules::parse_bytes(&draft.text, &self.shared.vocabulary) {
                     // A shell hears of an error only here.
                     Err(error) if !error.could_be_unfinished() => {
@@ -663,6 +670,17 @@ impl Core {
         let view = self.shared.view();
         self.dir(&view, parent)?;
         Err(FsError::ReadOnly)
+    }
+
+    /// Whether two names could be exchanged: not in the class folders, and not elsewhere either.
+    ///
+    /// # Errors
+    /// [`FsError::ReadOnly`] in the class folders, [`FsError::Invalid`] in `_control`.
+    pub fn refuse_exchange(&self, parent: Ino, other: Ino) -> Result<(), FsError> {
+        if parent == control_ino() && other == control_ino() {
+            return Err(FsError::Invalid("names can't be exchanged"));
+        }
+        self.refuse(parent)
     }
 
     /// Gives a file in `_control` another name. A file renamed over rules.yml is put in force; where it is refused,

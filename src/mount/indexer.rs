@@ -153,6 +153,8 @@ impl Indexer {
         if let Some(error) = &error {
             log::error!("{error}");
         }
+        // Whoever reads that the pass has ended finds all of it in the view.
+        self.keeper.settle();
         self.with_progress(|progress| progress.end(error));
         (self.report)(Report::Ended(&result.map_err(|error| error.to_string())));
     }

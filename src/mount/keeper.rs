@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
@@ -42,6 +42,8 @@ pub(super) enum Message {
     Moved { paths: Vec<Vec<u8>> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
+    /// Show what was heard now, not a moment later.
+    Show { answer: Answer },
     /// Nothing more will come.
     Stop,
 }
@@ -118,7 +120,8 @@ impl KeeperHandle {
                 Message::Save { answer, .. }
                 | Message::Refuse { answer, .. }
                 | Message::Override { answer, .. }
-                | Message::Changed { answer, .. } => answer(Err(FsError::Ending)),
+                | Message::Changed { answer, .. }
+                | Message::Show { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
             }
         }
@@ -132,6 +135,13 @@ impl KeeperHandle {
     /// Hands over paths whose content is known under another.
     pub fn moved(&self, paths: &[Vec<u8>]) {
         self.send(Message::Moved { paths: paths.to_vec() });
+    }
+
+    /// Waits until everything that was handed over before is shown, or the keeper has ended.
+    pub fn settle(&self) {
+        let (shown, wait) = bounded(1);
+        self.send(Message::Show { answer: Box::new(move |_| _ = shown.send(())) });
+        _ = wait.recv();
     }
 
     /// Ends the keeper when everything before is done.
@@ -263,6 +273,10 @@ impl Keeper {
                     self.or_log(|keeper| keeper.take_heard(updates));
                 }
                 Some(Message::Moved { paths }) => self.removed.extend(paths),
+                Some(Message::Show { answer }) => {
+                    let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
+                    answer(done);
+                }
                 Some(Message::Save { text, rules, answer }) => {
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
