@@ -95,7 +95,7 @@ pub struct Summary {
     pub duplicates: u64,
     /// Those of them that could not be classified, by status.
     pub failed: HashMap<Status, u64>,
-    /// Samples that were known and are not there.
+    /// Samples that were known and are not there, under no other path either. 0 where the pass was stopped.
     pub gone: u64,
     /// Whether more than half of the known samples were absent, so that nothing was marked missing.
     pub mostly_absent: bool,
@@ -132,6 +132,16 @@ pub struct Pass<'a> {
     pub cancel: &'a AtomicBool,
 }
 
+/// The archive compared with the store.
+struct Comparison {
+    /// What is new or changed.
+    work: Vec<Found>,
+    /// What is known and was not found.
+    gone: Vec<(Vec<u8>, SampleEntry)>,
+    /// How many samples were known and not missing.
+    known: u64,
+}
+
 struct Heard {
     update: Update,
     hash: Option<ContentHash>,
@@ -153,7 +163,7 @@ impl Pass<'_> {
             .map_err(|error| PassError::Threads(error.to_string()))?;
         let discovery = pool.install(|| discover(self.root, &self.options.exclude, self.cancel))?;
         let mut summary = Summary { found: discovery.samples.len() as u64, ..Summary::default() };
-        let (work, gone) = self.compare(&discovery, &mut summary)?;
+        let Comparison { work, gone, known } = self.compare(&discovery, &mut summary)?;
         summary.elapsed_walk = started.elapsed();
         summary.skipped = discovery.skipped;
         summary.interrupted = discovery.cancelled;
@@ -164,7 +174,7 @@ impl Pass<'_> {
             self.hear_all(&pool, &work, &mut summary, tell)?;
         }
         if !summary.interrupted {
-            self.settle_gone(gone, &mut summary, tell)?;
+            self.settle_gone(gone, known, &mut summary, tell)?;
         }
         self.store.flush()?;
         summary.elapsed = started.elapsed();
@@ -201,11 +211,7 @@ impl Pass<'_> {
     }
 
     /// What there is to do: both lists are ordered by path, so one walk along them tells new, changed and gone.
-    fn compare(
-        &self,
-        discovery: &Discovery,
-        summary: &mut Summary,
-    ) -> Result<(Vec<Found>, Vec<(Vec<u8>, SampleEntry)>), PassError> {
+    fn compare(&self, discovery: &Discovery, summary: &mut Summary) -> Result<Comparison, PassError> {
         let model = self.classifier.model_id();
         let (mut work, mut gone) = (Vec::new(), Vec::new());
         let mut known = self.store.samples().peekable();
@@ -248,9 +254,7 @@ impl Pass<'_> {
             known_present += u64::from(!entry.missing);
             lost(path, entry, &mut gone);
         }
-        summary.gone = gone.len() as u64;
-        summary.mostly_absent = summary.gone * 2 > known_present && !self.options.forget_missing;
-        Ok((work, gone))
+        Ok(Comparison { work, gone, known: known_present })
     }
 
     fn hear_all(
@@ -453,14 +457,16 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Marks what is gone as missing, or forgets it where its content is known under another path.
+    /// Marks what is gone as missing, or forgets it where its content is known under another path. Where more than
+    /// half of what was `known` is gone and nowhere else, a drive is probably not attached: nothing is done then.
     fn settle_gone(
         &self,
         gone: Vec<(Vec<u8>, SampleEntry)>,
+        known: u64,
         summary: &mut Summary,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), PassError> {
-        if gone.is_empty() || summary.mostly_absent {
+        if gone.is_empty() {
             return Ok(());
         }
         let lost: HashSet<ContentHash> = gone.iter().filter_map(|(_, entry)| entry.hash).collect();
@@ -479,6 +485,11 @@ impl Pass<'_> {
         drop(gone_paths);
         let moved = |entry: &SampleEntry| entry.hash.is_some_and(|hash| elsewhere.contains(&hash));
         let (moved, missing): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(_, entry)| moved(entry));
+        summary.gone = missing.len() as u64;
+        summary.mostly_absent = summary.gone * 2 > known && !self.options.forget_missing;
+        if summary.mostly_absent {
+            return Ok(());
+        }
         let moved: Vec<Vec<u8>> = moved.into_iter().map(|(path, _)| path).collect();
         self.store.forget_paths(moved.iter().map(|path| &path[..]))?;
         tell(Progress::Moved(&moved));
