@@ -31,3 +31,30 @@ pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "it panicked".to_owned())
 }
+
+thread_local! {
+    /// Whether a panic on this thread is about to be caught and told in another way.
+    static CATCHING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `work` and catches a panic without its report on stderr: whoever calls tells what happened. Panics of other
+/// threads go to the hook that was there.
+pub(crate) fn catch_quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    use std::panic;
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // Set once and for all: taking the hook away and putting it back would lose it where two threads do so at a time.
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if CATCHING.get() {
+                log::debug!("caught: {info}");
+            } else {
+                previous(info);
+            }
+        }));
+    });
+    let before = CATCHING.replace(true);
+    let caught = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    CATCHING.set(before);
+    caught
+}

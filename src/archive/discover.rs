@@ -21,6 +21,9 @@ pub struct Found {
     pub size: u64,
     /// Time of last modification in nanoseconds since 1970.
     pub mtime_ns: i64,
+    /// Whether the name does not tell that it is a sample: one that is not known yet is looked into, see
+    /// [`is_sound`].
+    pub unsure: bool,
 }
 
 /// What was passed over, and how often.
@@ -39,7 +42,7 @@ pub struct Skipped {
 /// What a walk found.
 #[derive(Debug, Default)]
 pub struct Discovery {
-    /// The samples, ordered by path bytes.
+    /// The samples, and files whose names do not tell, ordered by path bytes.
     pub samples: Vec<Found>,
     /// Folders and files that could not be looked at, with the reason. What is known below a folder listed here has
     /// not gone away.
@@ -127,17 +130,19 @@ impl Walk<'_> {
         } else if !file_type.is_file() {
             here.skipped.special += 1;
         } else {
-            match is_sample(entry, name) {
-                Ok(true) => match entry.metadata() {
-                    Ok(metadata) => here.samples.push(Found {
-                        path: relative,
-                        size: metadata.len(),
-                        mtime_ns: mtime_ns(&metadata),
-                    }),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => here.problems.push((entry.path(), error)),
-                },
-                Ok(false) => here.skipped.other += 1,
+            let named = kind::by_name(name);
+            if named == Named::Other {
+                here.skipped.other += 1;
+                return;
+            }
+            match entry.metadata() {
+                Ok(metadata) => here.samples.push(Found {
+                    path: relative,
+                    size: metadata.len(),
+                    mtime_ns: mtime_ns(&metadata),
+                    unsure: named == Named::Unknown,
+                }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => here.problems.push((entry.path(), error)),
             }
         }
@@ -149,23 +154,14 @@ pub fn mtime_ns(metadata: &fs::Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
-fn is_sample(entry: &DirEntry, name: &[u8]) -> io::Result<bool> {
-    match kind::by_name(name) {
-        Named::Audio => Ok(true),
-        Named::Other => Ok(false),
-        Named::Unknown => {
-            let mut head = [0u8; kind::SNIFF_LEN];
-            let mut file = fs::File::open(entry.path())?;
-            let mut len = 0;
-            while len < head.len() {
-                match file.read(&mut head[len..])? {
-                    0 => break,
-                    n => len += n,
-                }
-            }
-            Ok(kind::is_audio(&head[..len]))
-        }
-    }
+/// Whether the first bytes of a file are those of a sound.
+///
+/// # Errors
+/// What the system says.
+pub fn is_sound(root: &ArchiveRoot, path: &[u8]) -> io::Result<bool> {
+    let mut head = Vec::with_capacity(kind::SNIFF_LEN);
+    root.open(path)?.take(kind::SNIFF_LEN as u64).read_to_end(&mut head)?;
+    Ok(kind::is_audio(&head))
 }
 
 /// A path from raw bytes.
@@ -198,8 +194,12 @@ mod tests {
         fs::write(root.join("Pack/readme"), b"hello").unwrap();
         fs::write(root.join("Pack/BD.WAV.asd"), b"x").unwrap();
         let found = walk(root);
-        assert_eq!(paths(&found), ["Pack/BD.WAV", "Pack/no extension"]);
-        assert_eq!((found.skipped.hidden, found.skipped.other), (2, 2));
+        assert_eq!(paths(&found), ["Pack/BD.WAV", "Pack/no extension", "Pack/readme"]);
+        assert_eq!(found.samples.iter().map(|sample| sample.unsure).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!((found.skipped.hidden, found.skipped.other), (2, 1));
+        let root = ArchiveRoot::new(root).unwrap();
+        assert!(is_sound(&root, b"Pack/no extension").unwrap());
+        assert!(!is_sound(&root, b"Pack/readme").unwrap());
     }
 
     #[test]

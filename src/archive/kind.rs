@@ -10,9 +10,9 @@ const AUDIO: [&str; 24] = [
 /// Extensions that are never opened: what lies beside samples in packs.
 const OTHER: [&str; 60] = [
     "txt", "md", "pdf", "rtf", "doc", "docx", "html", "htm", "url", "webloc", "nfo", "diz", "ini", "cfg", "xml",
-    "json", "jsonl", "yml", "yaml", "csv", "db", "plist", "log", "asd", "reapeaks", "gpk", "pek", "ovw", "sfk",
-    "jpg", "jpeg", "png", "gif", "bmp", "webp", "ico", "svg", "zip", "rar", "7z", "gz", "exe", "dll", "mid", "midi",
-    "als", "adg", "adv", "flp", "rpp", "nki", "nkm", "nkc", "sfz", "sf2", "exs", "fxp", "fxb", "mov", "avi",
+    "json", "jsonl", "yml", "yaml", "csv", "db", "plist", "log", "asd", "reapeaks", "gpk", "pek", "ovw", "sfk", "jpg",
+    "jpeg", "png", "gif", "bmp", "webp", "ico", "svg", "zip", "rar", "7z", "gz", "exe", "dll", "mid", "midi", "als",
+    "adg", "adv", "flp", "rpp", "nki", "nkm", "nkc", "sfz", "sf2", "exs", "fxp", "fxb", "mov", "avi",
 ];
 
 /// What a file's name says of it.

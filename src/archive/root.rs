@@ -196,7 +196,9 @@ mod tests {
         assert!(root.open(b"pack/kick.wav").is_ok());
         std::os::unix::fs::symlink(dir.path(), dir.path().join("in/up")).unwrap();
         std::os::unix::fs::symlink("kick.wav", dir.path().join("in/pack/link.wav")).unwrap();
-        for bad in [&b"../secret"[..], b"/etc/passwd", b"", b"pack/../../secret", b"up/secret", b"pack/link.wav", b"pack"] {
+        for bad in
+            [&b"../secret"[..], b"/etc/passwd", b"", b"pack/../../secret", b"up/secret", b"pack/link.wav", b"pack"]
+        {
             assert!(root.open(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }

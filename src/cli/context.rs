@@ -63,7 +63,7 @@ pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> 
         None => store::default_folder(archive.path())?,
     };
     let folder = std::path::absolute(folder)?;
-    if folder.starts_with(archive.path()) {
+    if real(&folder).starts_with(archive.path()) {
         return Err(format!(
             "the store {} would lie inside the archive, which is never written: give another folder with --store",
             folder.display()
@@ -73,10 +73,24 @@ pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> 
     Ok(folder)
 }
 
+/// Where a path that may not be there yet really leads: links are followed as far as there is something.
+fn real(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        let Ok(mut real) = there.canonicalize() else { continue };
+        for part in path.strip_prefix(there).into_iter().flat_map(Path::components) {
+            match part {
+                std::path::Component::ParentDir => drop(real.pop()),
+                part => real.push(part),
+            }
+        }
+        return real;
+    }
+    path.to_owned()
+}
+
 /// Opens the store of an archive.
 pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose: &str) -> Result<Arc<Store>, Failure> {
-    let options =
-        OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
+    let options = OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
     let opened = options.open()?;
     if let Some(notice) = opened.notice {
         eprintln!("drumfs: {notice}");

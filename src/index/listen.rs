@@ -1,8 +1,6 @@
 //! Listens to one file: decode, features, model. What goes wrong costs that one file.
 
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use super::analysis::{Analysis, Status};
 pub use crate::audio::Source;
@@ -25,7 +23,6 @@ impl Listener {
     /// # Errors
     /// [`ModelError`] where the backend can't run the model.
     pub fn new(classifier: Arc<Classifier>) -> Result<Self, ModelError> {
-        keep_caught_panics_quiet();
         let session = Some(classifier.session()?);
         Ok(Self { classifier, decoder: Decoder::new(), extractor: Extractor::new(), session })
     }
@@ -40,10 +37,9 @@ impl Listener {
 
     /// Runs `hear` and turns a panic into a failed analysis.
     fn guard(&mut self, hear: impl FnOnce(&mut Self) -> Analysis) -> Analysis {
-        CATCHING.set(true);
-        // Whatever a panic leaves half-done is thrown away below.
-        let caught = panic::catch_unwind(AssertUnwindSafe(|| hear(self)));
-        CATCHING.set(false);
+        // Whatever a panic leaves half-done is thrown away below. It is told in the file's analysis; on stderr it would
+        // only tear the progress bar.
+        let caught = crate::catch_quietly(|| hear(self));
         caught.unwrap_or_else(|payload| {
             self.decoder = Decoder::new();
             self.extractor = Extractor::new();
@@ -101,27 +97,6 @@ impl Listener {
 
 fn failed(status: Status, error: String, attributes: Option<Attributes>) -> Analysis {
     Analysis { status, error: Some(error), attributes, logits: Vec::new() }
-}
-
-thread_local! {
-    /// Whether a panic on this thread is about to be caught and reported as the file's error.
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Panics that are caught are in the file's analysis; on stderr they would only tear the progress bar. All others go
-/// to the hook that was there.
-fn keep_caught_panics_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if CATCHING.get() {
-                log::debug!("caught: {info}");
-            } else {
-                previous(info);
-            }
-        }));
-    });
 }
 
 #[cfg(test)]

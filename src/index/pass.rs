@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::listen::{Listener, Source};
 use super::{Analysis, Status};
-use crate::archive::discover::mtime_ns;
+use crate::archive::discover::{is_sound, mtime_ns};
 use crate::archive::{
     ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
 };
@@ -95,7 +95,7 @@ pub struct Summary {
     pub duplicates: u64,
     /// Those of them that could not be classified, by status.
     pub failed: HashMap<Status, u64>,
-    /// Samples that were known and are not there.
+    /// Samples that were known and are not there, under no other path either. 0 where the pass was stopped.
     pub gone: u64,
     /// Whether more than half of the known samples were absent, so that nothing was marked missing.
     pub mostly_absent: bool,
@@ -132,6 +132,16 @@ pub struct Pass<'a> {
     pub cancel: &'a AtomicBool,
 }
 
+/// The archive compared with the store.
+struct Comparison {
+    /// What is new or changed.
+    work: Vec<Found>,
+    /// What is known and was not found.
+    gone: Vec<(Vec<u8>, SampleEntry)>,
+    /// How many samples were known and not missing.
+    known: u64,
+}
+
 struct Heard {
     update: Update,
     hash: Option<ContentHash>,
@@ -152,19 +162,23 @@ impl Pass<'_> {
             .build()
             .map_err(|error| PassError::Threads(error.to_string()))?;
         let discovery = pool.install(|| discover(self.root, &self.options.exclude, self.cancel))?;
-        let mut summary = Summary { found: discovery.samples.len() as u64, ..Summary::default() };
-        let (work, gone) = self.compare(&discovery, &mut summary)?;
+        let problems = discovery.problems.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
+        let mut summary = Summary {
+            found: discovery.samples.len() as u64,
+            skipped: discovery.skipped,
+            interrupted: discovery.cancelled,
+            problems,
+            ..Summary::default()
+        };
+        let Comparison { work, gone, known } = self.compare(&discovery, &mut summary)?;
         summary.elapsed_walk = started.elapsed();
-        summary.skipped = discovery.skipped;
-        summary.interrupted = discovery.cancelled;
-        summary.problems = discovery.problems.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
         drop(discovery);
         tell(Progress::Planned { found: summary.found, todo: work.len() as u64 });
         if !summary.interrupted {
             self.hear_all(&pool, &work, &mut summary, tell)?;
         }
         if !summary.interrupted {
-            self.settle_gone(gone, &mut summary, tell)?;
+            self.settle_gone(gone, known, &mut summary, tell)?;
         }
         self.store.flush()?;
         summary.elapsed = started.elapsed();
@@ -184,7 +198,8 @@ impl Pass<'_> {
             let Some(known) = self.store.sample(path)? else { continue };
             let Ok(metadata) = std::fs::symlink_metadata(self.root.absolute(path)) else { continue };
             if metadata.is_file() && (known.size != metadata.len() || known.mtime_ns != mtime_ns(&metadata)) {
-                work.push(Found { path: path.clone(), size: metadata.len(), mtime_ns: mtime_ns(&metadata) });
+                let (size, mtime_ns) = (metadata.len(), mtime_ns(&metadata));
+                work.push(Found { path: path.clone(), size, mtime_ns, unsure: false });
             }
         }
         summary.found = work.len() as u64;
@@ -201,11 +216,7 @@ impl Pass<'_> {
     }
 
     /// What there is to do: both lists are ordered by path, so one walk along them tells new, changed and gone.
-    fn compare(
-        &self,
-        discovery: &Discovery,
-        summary: &mut Summary,
-    ) -> Result<(Vec<Found>, Vec<(Vec<u8>, SampleEntry)>), PassError> {
+    fn compare(&self, discovery: &Discovery, summary: &mut Summary) -> Result<Comparison, PassError> {
         let model = self.classifier.model_id();
         let (mut work, mut gone) = (Vec::new(), Vec::new());
         let mut known = self.store.samples().peekable();
@@ -224,6 +235,21 @@ impl Pass<'_> {
                     entry = Some(known_entry);
                 } else {
                     lost(path, known_entry, &mut gone);
+                }
+            }
+            if entry.is_none() && found.unsure {
+                match is_sound(self.root, &found.path) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        summary.found -= 1;
+                        summary.skipped.other += 1;
+                        continue;
+                    }
+                    Err(why) => {
+                        summary.found -= 1;
+                        summary.problems.push(format!("{}: {why}", self.root.absolute(&found.path).display()));
+                        continue;
+                    }
                 }
             }
             let unchanged = match &entry {
@@ -248,9 +274,7 @@ impl Pass<'_> {
             known_present += u64::from(!entry.missing);
             lost(path, entry, &mut gone);
         }
-        summary.gone = gone.len() as u64;
-        summary.mostly_absent = summary.gone * 2 > known_present && !self.options.forget_missing;
-        Ok((work, gone))
+        Ok(Comparison { work, gone, known: known_present })
     }
 
     fn hear_all(
@@ -370,7 +394,8 @@ impl Pass<'_> {
             ),
         };
         let source = if whole { Source::Bytes(&bytes) } else { Source::File(&file) };
-        let name = crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
+        let name =
+            crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
         let analysis = listener.listen(source, size, name.as_deref());
         Ok(Heard { update: update(Some(Arc::new(analysis))), hash: Some(hash), fresh: true })
     }
@@ -452,14 +477,16 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Marks what is gone as missing, or forgets it where its content is known under another path.
+    /// Marks what is gone as missing, or forgets it where its content is known under another path. Where more than
+    /// half of what was `known` is gone and nowhere else, a drive is probably not attached: nothing is done then.
     fn settle_gone(
         &self,
         gone: Vec<(Vec<u8>, SampleEntry)>,
+        known: u64,
         summary: &mut Summary,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), PassError> {
-        if gone.is_empty() || summary.mostly_absent {
+        if gone.is_empty() {
             return Ok(());
         }
         let lost: HashSet<ContentHash> = gone.iter().filter_map(|(_, entry)| entry.hash).collect();
@@ -478,6 +505,11 @@ impl Pass<'_> {
         drop(gone_paths);
         let moved = |entry: &SampleEntry| entry.hash.is_some_and(|hash| elsewhere.contains(&hash));
         let (moved, missing): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(_, entry)| moved(entry));
+        summary.gone = missing.len() as u64;
+        summary.mostly_absent = summary.gone * 2 > known && !self.options.forget_missing;
+        if summary.mostly_absent {
+            return Ok(());
+        }
         let moved: Vec<Vec<u8>> = moved.into_iter().map(|(path, _)| path).collect();
         self.store.forget_paths(moved.iter().map(|path| &path[..]))?;
         tell(Progress::Moved(&moved));

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -82,8 +81,6 @@ pub struct Shared {
     pub facts: Facts,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
-    /// Times of the last rebuild of the view, in microseconds: route and tree, and notifying the kernel.
-    pub last_build_us: AtomicU64,
 }
 
 impl Shared {
@@ -209,7 +206,6 @@ impl Keeper {
             progress: Mutex::default(),
             facts,
             vocabulary,
-            last_build_us: AtomicU64::new(last_build.as_micros() as u64),
         });
         Ok(Self {
             shared,
@@ -333,7 +329,6 @@ impl Keeper {
         .build();
         drop(overrides);
         self.last_build = started.elapsed();
-        self.shared.last_build_us.store(self.last_build.as_micros() as u64, Ordering::Relaxed);
         self.swap(view);
     }
 

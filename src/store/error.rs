@@ -72,6 +72,17 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
+/// sled passes errors on without their errno.
+fn with_errno(error: io::Error) -> io::Error {
+    let errno = match (error.raw_os_error(), error.kind()) {
+        (None, io::ErrorKind::StorageFull) => libc::ENOSPC,
+        (None, io::ErrorKind::QuotaExceeded) => libc::EDQUOT,
+        (None, io::ErrorKind::ReadOnlyFilesystem) => libc::EROFS,
+        _ => return error,
+    };
+    io::Error::from_raw_os_error(errno)
+}
+
 impl StoreError {
     /// A failed system call on a file of the store.
     pub fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
@@ -82,7 +93,7 @@ impl StoreError {
     pub(super) fn sled(path: impl Into<PathBuf>, error: sled::Error) -> Self {
         let path = path.into();
         match error {
-            sled::Error::Io(source) => Self::Io { path, source },
+            sled::Error::Io(source) => Self::Io { path, source: with_errno(source) },
             sled::Error::Corruption { .. } => Self::Damaged { path, reason: "its data is corrupt".to_owned() },
             other => Self::Damaged { path, reason: other.to_string() },
         }

@@ -1,9 +1,9 @@
 //! Opening a store: one owner at a time, the schema it was written with, and what to do when it is damaged.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::journal::Journal;
@@ -64,11 +64,10 @@ impl OpenOptions {
         let journal = Journal::open(&journal_path).map_err(|source| StoreError::io(&journal_path, source))?;
         let store = Store::new(db, self.folder.clone(), journal)?;
         self.check_archive(&store)?;
-        if store.is_new()? {
-            self.replay(&store, &journal_path, &mut notice)?;
-        }
+        self.replay(&store, &journal_path, &mut notice)?;
         store.mark_opened(&self.archive)?;
-        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose)).map_err(at)?;
+        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
+            .map_err(at)?;
         Ok(Opened { store, notice })
     }
 
@@ -93,7 +92,7 @@ impl OpenOptions {
             .cache_capacity(48 << 20)
             .flush_every_ms(Some(500));
         // sled 0.34 panics on a truncated file.
-        let opened = silent_catch(|| config.open());
+        let opened = crate::catch_quietly(|| config.open());
         let db = match opened {
             Ok(Ok(db)) => db,
             Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
@@ -102,7 +101,10 @@ impl OpenOptions {
                 return Err(StoreError::InUse { path: self.folder.clone(), owner });
             }
             Ok(Err(error)) => return Err(StoreError::sled(&self.folder, error)),
-            Err(reason) => return Err(StoreError::Damaged { path: self.folder.clone(), reason }),
+            Err(payload) => {
+                let reason = crate::panic_message(payload.as_ref());
+                return Err(StoreError::Damaged { path: self.folder.clone(), reason });
+            }
         };
         let found = Store::schema_of(&db).map_err(|error| StoreError::sled(&self.folder, error))?;
         match found {
@@ -151,45 +153,47 @@ impl OpenOptions {
 
     fn check_archive(&self, store: &Store) -> Result<(), StoreError> {
         match store.archive()? {
-            Some(found) if found != self.archive => Err(StoreError::OtherArchive {
-                path: self.folder.clone(),
-                found,
-                wanted: self.archive.clone(),
-            }),
+            Some(found) if found != self.archive => {
+                Err(StoreError::OtherArchive { path: self.folder.clone(), found, wanted: self.archive.clone() })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Fills a new database from the journal of one that is gone.
+    /// Puts back what the journal has and the database lacks: all of it in a new database, and the last words where a
+    /// damaged one lost its end, which looks like one that was never written.
     fn replay(&self, store: &Store, journal: &Path, notice: &mut Option<String>) -> Result<(), StoreError> {
         let (entries, bad) = Journal::read(journal).map_err(|source| StoreError::io(journal, source))?;
-        if entries.is_empty() {
-            return Ok(());
-        }
+        let (mut said, mut rules) = (BTreeMap::new(), None);
         for JournalEntry { event, at } in &entries {
             match event {
                 JournalEvent::Override { hash, hash_algorithm, label, note } => {
                     let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
                     let Ok(hash) = ContentHash::from_hex(algorithm, hash) else { continue };
-                    store.restore_override(&hash, label.as_deref(), note.as_deref(), *at)?;
+                    said.insert(hash, (label.as_deref(), note.as_deref(), *at));
                 }
-                JournalEvent::Rules { text } => store.restore_rules(text)?,
+                JournalEvent::Rules { text } => rules = Some((text, *at)),
             }
         }
-        store.flush()?;
-        if bad > 0 {
-            let told = format!("{bad} lines of {} could not be read and were passed over", journal.display());
-            *notice = Some(notice.take().map_or(told.clone(), |before| format!("{before}; {told}")));
+        let mut restored = 0u64;
+        for (hash, (label, note, at)) in said {
+            restored += u64::from(store.restore_override(&hash, label, note, at)?);
         }
+        if let Some((text, at)) = rules {
+            restored += u64::from(store.restore_rules(text, at)?);
+        }
+        if restored == 0 {
+            return Ok(());
+        }
+        store.flush()?;
+        let mut told = Vec::from_iter(notice.take());
+        if !store.is_new()? {
+            told.push(format!("the database had lost {restored} overrides or rules; {} had them", journal.display()));
+        }
+        if bad > 0 {
+            told.push(format!("{bad} lines of {} could not be read and were passed over", journal.display()));
+        }
+        *notice = Some(told.join("; ")).filter(|told| !told.is_empty());
         Ok(())
     }
-}
-
-/// Runs `work` and turns a panic into its message, without the default report on stderr.
-fn silent_catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(work));
-    std::panic::set_hook(hook);
-    result.map_err(|payload| crate::panic_message(payload.as_ref()))
 }

@@ -218,32 +218,42 @@ impl Store {
                 },
             })
             .collect();
-        self.append(&entries)?;
-        let mut done = Vec::with_capacity(changes.len());
-        for (hash, label, note) in changes {
-            self.restore_override(hash, label.as_deref(), note.as_deref(), at)?;
-            let said = label.clone().map(|label| Override { label, note: note.clone(), at });
-            done.push((*hash, said));
-        }
-        self.flush()?;
+        let done = changes
+            .iter()
+            .map(|(hash, label, note)| (*hash, label.clone().map(|label| Override { label, note: note.clone(), at })));
+        let done: Vec<_> = done.collect();
+        self.journalled(&entries, || {
+            done.iter().try_for_each(|(hash, said)| self.put_override(hash, said.as_ref()))?;
+            self.flush()
+        })?;
         Ok(done)
     }
 
+    fn put_override(&self, hash: &ContentHash, said: Option<&Override>) -> Result<(), StoreError> {
+        let result = match said {
+            Some(said) => self.overrides.insert(hash.key(), self.encode(said)?),
+            None => self.overrides.remove(hash.key()),
+        };
+        result.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Puts the journal's last word on a content into the database, unless that knows as much; whether it did not.
     pub(super) fn restore_override(
         &self,
         hash: &ContentHash,
         label: Option<&str>,
         note: Option<&str>,
         at: f64,
-    ) -> Result<(), StoreError> {
-        let result = match label {
-            Some(label) => {
-                let said = Override { label: label.to_owned(), note: note.map(str::to_owned), at };
-                self.overrides.insert(hash.key(), self.encode(&said)?)
-            }
-            None => self.overrides.remove(hash.key()),
-        };
-        result.map(drop).map_err(|error| self.failed(error))
+    ) -> Result<bool, StoreError> {
+        let known = self.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
+        let known: Option<Override> = known.map(|bytes| self.decode(&bytes)).transpose()?;
+        let said = label.map(|label| Override { label: label.to_owned(), note: note.map(str::to_owned), at });
+        let newer = known.as_ref().is_some_and(|known| known.at > at);
+        if newer || known == said {
+            return Ok(false);
+        }
+        self.put_override(hash, said.as_ref())?;
+        Ok(true)
     }
 
     /// The rules in force and the draft that was refused.
@@ -257,16 +267,30 @@ impl Store {
 
     /// Puts rules in force and drops the draft. When this returns they are on the disk.
     pub fn accept_rules(&self, text: &str) -> Result<(), StoreError> {
-        self.append(&[JournalEntry { at: seconds_now(), event: JournalEvent::Rules { text: text.to_owned() } }])?;
-        self.restore_rules(text)?;
-        self.flush()
+        let at = seconds_now();
+        self.journalled(&[JournalEntry { at, event: JournalEvent::Rules { text: text.to_owned() } }], || {
+            self.put_rules(text, at)?;
+            self.flush()
+        })
     }
 
-    pub(super) fn restore_rules(&self, text: &str) -> Result<(), StoreError> {
+    fn put_rules(&self, text: &str, at: f64) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.insert("active", text);
+        batch.insert("at", &at.to_be_bytes());
         batch.remove("draft");
         self.rules.apply_batch(batch).map_err(|error| self.failed(error))
+    }
+
+    /// Puts the journal's last rules into the database, unless that has them or newer ones; whether it had not.
+    pub(super) fn restore_rules(&self, text: &str, at: f64) -> Result<bool, StoreError> {
+        let known_at = self.rules.get("at").map_err(|error| self.failed(error))?;
+        let known_at = known_at.and_then(|bytes| bytes.as_ref().try_into().ok().map(f64::from_be_bytes));
+        if known_at.is_some_and(|known_at| known_at >= at) || self.rules()?.active.as_deref() == Some(text) {
+            return Ok(false);
+        }
+        self.put_rules(text, at)?;
+        Ok(true)
     }
 
     /// Keeps a draft that was refused, so that nobody has to write it again.
@@ -275,9 +299,21 @@ impl Store {
         self.flush()
     }
 
-    fn append(&self, entries: &[JournalEntry]) -> Result<(), StoreError> {
+    /// Appends to the journal, then does `work` on the database. Where that fails nothing was acknowledged, and the
+    /// journal forgets it again.
+    fn journalled(
+        &self,
+        entries: &[JournalEntry],
+        work: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let failed = |source| StoreError::io(self.folder.join("journal.jsonl"), source);
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.append(entries).map_err(|source| StoreError::io(self.folder.join("journal.jsonl"), source))
+        let before = journal.append(entries).map_err(failed)?;
+        let done = work();
+        if done.is_err() {
+            journal.cut(before).map_err(failed)?;
+        }
+        done
     }
 }
 

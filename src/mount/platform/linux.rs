@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
+use fuser::{Config, Filesystem, MountOption, Session};
 
 use super::{FS_TYPE, OwnMount, State};
 use crate::mount::session::MountError;
@@ -29,7 +29,7 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
         }
         Err(source) => return Err(MountError::FuseDevice { source }),
     };
-    match mount_directly(&device, at, &config) {
+    match mount_directly(&device, at) {
         Ok(()) => {
             let acl = config.acl;
             Session::from_fd(filesystem, OwnedFd::from(device), acl, config).map_err(|source| {
@@ -52,20 +52,14 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
 fn mount_with_help<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
     config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
     config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
-    Session::new(filesystem, at, &config).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied if source.to_string().contains("user_allow_other") => MountError::AllowOther,
-        _ => MountError::Mount { path: at.to_owned(), source },
-    })
+    Session::new(filesystem, at, &config).map_err(|source| MountError::Mount { path: at.to_owned(), source })
 }
 
-fn mount_directly(device: &File, at: &Path, config: &Config) -> io::Result<()> {
+fn mount_directly(device: &File, at: &Path) -> io::Result<()> {
     let mode = fs::metadata(at)?.mode();
     // SAFETY: getuid and getgid have no preconditions.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-    let mut options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
-    if config.acl != SessionACL::Owner {
-        options.push_str(",allow_other");
-    }
+    let options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
     let (source, kind) = (CString::new("drumfs")?, CString::new(FS_TYPE)?);
     let (at, options) = (CString::new(at.as_os_str().as_bytes())?, CString::new(options)?);
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;

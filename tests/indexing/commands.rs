@@ -1,0 +1,60 @@
+//! Help, completions and the manual page.
+
+use crate::support::drumfs;
+
+fn printed(arguments: &[&str]) -> String {
+    let output = drumfs().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_help_of_every_command_is_enough() {
+    for (arguments, words) in [
+        (
+            &["--help"][..],
+            &["mount", "index", "rules", "completions", "man", "--store", "--config", "Exit codes", "3 done"][..],
+        ),
+        (
+            &["index", "--help"],
+            &["ARCHIVE", "--threads", "--forget-missing", "--repair", "--json", "Ctrl-C", "--store"],
+        ),
+        (&["infer", "--help"], &["ARCHIVE", "--threads"]),
+        (&["mount", "--help"], &["ARCHIVE", "MOUNTPOINT", "--store"]),
+        (&["rules", "--help"], &["check", "explain", "diff"]),
+        (&["rules", "check", "--help"], &["FILE", "standard input", "--json"]),
+        (&["rules", "explain", "--help"], &["ARCHIVE", "SAMPLE", "--rules", "--json"]),
+        (&["rules", "diff", "--help"], &["ARCHIVE", "NEW", "--old", "--json"]),
+        (&["features", "--help"], &["features"]),
+        (&["completions", "--help"], &["bash", "zsh", "fish"]),
+        (&["man", "--help"], &["manual page"]),
+    ] {
+        let text = printed(arguments);
+        words.iter().for_each(|word| assert!(text.contains(word), "{arguments:?} lacks `{word}`:\n{text}"));
+    }
+}
+
+#[test]
+fn completions_know_every_command_and_option() {
+    for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef drumfs"), ("fish", "complete -c drumfs")] {
+        let text = printed(&["completions", shell]);
+        for word in [sign, "index", "mount", "rules", "explain", "forget-missing", "store"] {
+            assert!(text.contains(word), "{shell} lacks `{word}`");
+        }
+    }
+    assert_eq!(drumfs().args(["completions", "tcsh"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn the_manual_page_is_one() {
+    let text = printed(&["man"]);
+    for word in [".TH drumfs 1", ".SH NAME", ".SH SYNOPSIS", "mount", "index", "store", "Exit codes"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(printed(&["--version"]).trim(), concat!("drumfs ", env!("CARGO_PKG_VERSION")));
+}
