@@ -6,4 +6,9 @@
 mod common;
 
 mod bytes;
+mod concurrent;
+mod crash;
+mod immediate;
+mod overrides;
+mod refusals;
 mod saving;
