@@ -45,15 +45,7 @@ impl ViewInput<'_> {
     /// What the rules look at in a sample.
     fn subject<'s>(&'s self, sample: &'s Sample) -> Subject<'s> {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        Subject {
-            path: &sample.path,
-            size: sample.size,
-            status: sample.status,
-            attributes: sample.attributes.as_ref(),
-            probs: &sample.probs,
-            override_label: said.map(|said| &said.label[..]),
-            gate_refused: false,
-        }
+        sample.subject(said.map(|said| &said.label[..]))
     }
 
     /// Makes the view.

@@ -204,12 +204,6 @@ impl View {
         parts.join(&b'/')
     }
 
-    /// Whether nothing in a folder or the folder itself belongs to the class folders: `_control` and its like.
-    pub fn is_reserved(&self, dir: DirId) -> bool {
-        let path = self.dir_path(dir);
-        path.starts_with(b"_")
-    }
-
     fn shows(&self, node: Node) -> bool {
         node != Node::Generated(Generated::RulesError) || self.rules_error.is_some()
     }
