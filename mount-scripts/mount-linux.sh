@@ -1,7 +1,7 @@
 #!/bin/sh
 # Mounts a sample archive on Linux, after checking what the mount needs.
 #
-#     mount-linux.sh [--open] [--store DIR] [--config FILE] [--allow-other] [ARCHIVE [MOUNTPOINT]]
+#     mount-linux.sh [--open] [--store DIR] [--config FILE] [ARCHIVE [MOUNTPOINT]]
 #     mount-linux.sh --unmount [MOUNTPOINT]
 #
 # Without places: ~/Samples is mounted on ~/RegeneratedArchive. --open shows the view in the file manager.
@@ -16,7 +16,7 @@ fail() {
 }
 
 usage() {
-    printf 'usage: %s [--open] [--store DIR] [--config FILE] [--allow-other] [ARCHIVE [MOUNTPOINT]]\n' "$program"
+    printf 'usage: %s [--open] [--store DIR] [--config FILE] [ARCHIVE [MOUNTPOINT]]\n' "$program"
     printf '       %s --unmount [MOUNTPOINT]\n' "$program"
     printf 'Without places: ~/Samples is mounted on ~/RegeneratedArchive.\n'
 }
@@ -25,7 +25,6 @@ show=
 unmount=
 store=
 config=
-allow_other=
 archive=
 mountpoint=
 places=0
@@ -33,7 +32,6 @@ while [ $# -gt 0 ]; do
     case $1 in
     --open) show=1 ;;
     --unmount) unmount=1 ;;
-    --allow-other) allow_other=1 ;;
     --store | --config)
         [ $# -ge 2 ] || fail "$1 needs a value"
         case $1 in --store) store=$2 ;; --config) config=$2 ;; esac
@@ -100,9 +98,6 @@ if [ "$(id -u)" -ne 0 ]; then
     fi
     command -v fusermount3 >/dev/null 2>&1 ||
         fail "fusermount3 was not found; install it with: sudo apt install fuse3 (or: dnf install fuse3, pacman -S fuse3)"
-    if [ -n "$allow_other" ] && ! grep -q '^[[:space:]]*user_allow_other' /etc/fuse.conf 2>/dev/null; then
-        fail "--allow-other needs the line user_allow_other in /etc/fuse.conf"
-    fi
 fi
 
 if mountpoint -q -- "$mountpoint" 2>/dev/null; then
@@ -121,7 +116,6 @@ case $mountpoint in -*) mountpoint=./$mountpoint ;; esac
 set -- mount "$archive" "$mountpoint" --background
 [ -z "$store" ] || set -- "$@" --store "$store"
 [ -z "$config" ] || set -- "$@" --config "$config"
-[ -z "$allow_other" ] || set -- "$@" --allow-other
 "$drumfs" "$@"
 code=$?
 case $code in

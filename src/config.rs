@@ -86,7 +86,9 @@ impl Config {
         let text: Text = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         let at = |path: Option<PathBuf>| path.map(|path| folder.join(path));
         let hash_algorithm = match text.hash_algorithm {
-            Some(name) => name.parse().map_err(|error: crate::archive::HashError| format!("hash_algorithm: {error}"))?,
+            Some(name) => {
+                name.parse().map_err(|error: crate::archive::HashError| format!("hash_algorithm: {error}"))?
+            }
             None => HashAlgorithm::default(),
         };
         if text.threads == Some(0) {

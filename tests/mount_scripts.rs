@@ -120,20 +120,19 @@ fn mounts_own_options_have_no_effect() {
 }
 
 #[test]
-fn store_config_and_allow_other_become_arguments() {
-    let argv = argv_for("rw,store=/var/lib/drumfs,config=/etc/drumfs.yml,allow_other");
+fn store_and_config_become_arguments() {
+    let argv = argv_for("rw,store=/var/lib/drumfs,config=/etc/drumfs.yml,noauto");
     assert_eq!(argv[..4], PLAIN);
-    assert_eq!(argv[4..], ["--store", "/var/lib/drumfs", "--config", "/etc/drumfs.yml", "--allow-other"]);
-    assert_eq!(argv_for("allow_other,nodev")[4..], ["--allow-other"]);
+    assert_eq!(argv[4..], ["--store", "/var/lib/drumfs", "--config", "/etc/drumfs.yml"]);
     assert_eq!(argv_for("config=/a=b.yml")[4..], ["--config", "/a=b.yml"], "only the first = divides");
 }
 
 #[test]
 fn several_o_flags_add_up() {
     let stand_in = StandIn::new(0);
-    let output = stand_in.helper(&["-o", "ro,store=/s", "/srv/Samples", "/mnt/Drums", "-n", "-oallow_other"]);
+    let output = stand_in.helper(&["-o", "ro,store=/s", "/srv/Samples", "/mnt/Drums", "-n", "-oconfig=/c"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(stand_in.argv().unwrap()[4..], ["--store", "/s", "--allow-other"]);
+    assert_eq!(stand_in.argv().unwrap()[4..], ["--store", "/s", "--config", "/c"]);
 }
 
 #[test]
@@ -156,8 +155,8 @@ fn fstab_escapes_in_option_values_are_undone() {
 
 #[test]
 fn a_value_in_double_quotes_may_hold_a_comma() {
-    let argv = argv_for(r#"ro,store="/srv/a, b",config="/c,d",allow_other"#);
-    assert_eq!(argv[4..], ["--store", "/srv/a, b", "--config", "/c,d", "--allow-other"]);
+    let argv = argv_for(r#"ro,store="/srv/a, b",config="/c,d",rw"#);
+    assert_eq!(argv[4..], ["--store", "/srv/a, b", "--config", "/c,d"]);
 }
 
 #[test]
@@ -175,6 +174,7 @@ fn what_is_wrong_is_refused_with_32_and_a_reason() {
     assert!(refusal(&["/a", "/m", "-o", "config"]).contains("'config' needs a value"));
     assert!(refusal(&["/a", "/m", "-o", "store=\"/x"]).contains("no closing quote"));
     assert!(refusal(&["/a", "/m", "-o", "store=\"/x\"y"]).contains("after the closing quote"));
+    assert!(refusal(&["/a", "/m", "-o", "allow_other"]).contains("seen by the user who mounted it alone"));
     assert!(refusal(&["/a", "/m", "-o", "remount,ro"]).contains("remounting is not supported"));
     assert!(refusal(&["/a", "/m", "-o", "setuid=no-such-user-here"]).contains("no such user"));
     assert!(refusal(&["/a"]).contains("one archive and one mount point"));
@@ -186,8 +186,8 @@ fn what_is_wrong_is_refused_with_32_and_a_reason() {
 #[test]
 fn sloppy_lets_unknown_options_pass_and_fake_runs_nothing() {
     let stand_in = StandIn::new(0);
-    assert!(stand_in.helper(&["/srv/Samples", "/mnt/Drums", "-sn", "-o", "bogus,allow_other"]).status.success());
-    assert_eq!(stand_in.argv().unwrap()[4..], ["--allow-other"]);
+    assert!(stand_in.helper(&["/srv/Samples", "/mnt/Drums", "-sn", "-o", "bogus,store=/s"]).status.success());
+    assert_eq!(stand_in.argv().unwrap()[4..], ["--store", "/s"]);
 
     let stand_in = StandIn::new(0);
     assert!(stand_in.helper(&["/srv/Samples", "/mnt/Drums", "-f"]).status.success());

@@ -10,11 +10,12 @@ The manifest is a CSV file with the columns path, label and kit; paths start fro
 import argparse
 import csv
 import json
+import multiprocessing
 import os
-import random
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,9 @@ EMA = 0.995
 class Block(nn.Module):
     """Convolution of stride 2, normalisation, ReLU."""
 
-    def __init__(self, inputs, outputs, kernel):
+    def __init__(self, inputs, outputs):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x):
@@ -69,11 +70,11 @@ class Net(nn.Module):
     """Halves bands and frames four times, then looks at every place that is left: where in frequency and when after
     the onset something happens is what tells drums apart."""
 
-    def __init__(self, widths=(24, 40, 72, 112)):
+    def __init__(self, widths=(16, 32, 80, 160)):
         super().__init__()
         inputs = (1, *widths)
         self.blocks = nn.Sequential(
-            *[Block(inputs[i], widths[i], 5 if i == 0 else 3) for i in range(len(widths))]
+            *[Block(inputs[i], widths[i]) for i in range(len(widths))]
         )
         self.dropout = nn.Dropout(0.4)
         self.linear = nn.Linear(widths[-1] * 4 * 3, len(LABELS))
@@ -96,11 +97,10 @@ def parse_arguments():
     parser.add_argument("--out", type=Path, default=here.parent, help="folder for the model [models/]")
     parser.add_argument("--variants", type=int, default=10, help="augmented variants of each sample")
     parser.add_argument("--folds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=1800, help="batches of %d per training" % BATCH)
+    parser.add_argument("--steps", type=int, default=700, help="batches of %d per training" % BATCH)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trainings at a time, of one thread each")
     parser.add_argument("--cache", type=Path, help="keep the computed features in this file and use them again")
-    parser.add_argument("--no-final", action="store_true", help="evaluate only")
     return parser.parse_args()
 
 
@@ -135,7 +135,7 @@ def load_features(arguments, paths):
     if arguments.cache and arguments.cache.exists():
         return np.load(arguments.cache)
     with tempfile.TemporaryDirectory() as folder:
-        names = augment(paths, arguments.variants, folder, arguments.seed, arguments.threads)
+        names = augment(paths, arguments.variants, folder, arguments.seed, arguments.processes)
         everything = [path for original, files in zip(paths, names)
                       for path in [original, *[Path(folder) / name for name in files]]]
         features, ok = drumfs_features(arguments.drumfs, everything, folder)
@@ -270,20 +270,47 @@ def figures(logits, labels, temperature):
     }
 
 
-def cross_validate(features, labels, kits, arguments):
-    """Logits of every sample by a net that has heard no sample of its kit, and the fold of each."""
+# What the training processes share with this one, by forking.
+SHARED = {}
+
+
+def train_one(task):
+    """Trains on some samples; returns the weights and the logits of the others."""
+    seed, known, held_out = task
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    started = time.time()
+    features, labels, arguments = SHARED["features"], SHARED["labels"], SHARED["arguments"]
+    net = train(features[known], labels[known], arguments, seed)
+    logits = logits_of(net, features[held_out, 0]) if len(held_out) else None
+    return net.state_dict(), logits, time.time() - started
+
+
+def train_all(features, labels, kits, arguments):
+    """Logits of every sample by a net that has heard no sample of its kit, the fold of each, and a net that has heard
+    everything."""
+    splitter = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=arguments.seed)
+    # Rare labels are in fewer kits than there are folds, as scikit-learn would say here.
+    warnings.simplefilter("ignore", UserWarning)
+    splits = list(splitter.split(np.zeros(len(labels)), labels, kits))
+    for known, held_out in splits:
+        assert not set(kits[known]) & set(kits[held_out])
+    tasks = [(arguments.seed * 100 + fold, *split) for fold, split in enumerate(splits)]
+    tasks.append((arguments.seed * 100 + 99, np.arange(len(labels)), np.array([], int)))
+    SHARED.update(features=features, labels=labels, arguments=arguments)
     logits = np.zeros((len(labels), len(LABELS)), np.float32)
     fold_of = np.zeros(len(labels), int)
-    splitter = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=arguments.seed)
-    for fold, (known, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels, kits)):
-        assert not set(kits[known]) & set(kits[held_out])
-        started = time.time()
-        net = train(features[known], labels[known], arguments, arguments.seed * 100 + fold)
-        logits[held_out] = logits_of(net, features[held_out, 0])
-        fold_of[held_out] = fold
-        print(f"fold {fold + 1}: {len(set(kits[held_out]))} kits held out,",
-              json.dumps(figures(logits[held_out], labels[held_out], 1.0)), f"{time.time() - started:.0f} s", flush=True)
-    return logits, fold_of
+    with multiprocessing.get_context("fork").Pool(arguments.processes) as pool:
+        for fold, (weights, heard, seconds) in enumerate(pool.imap(train_one, tasks, chunksize=1)):
+            if fold == len(splits):
+                break
+            held_out = splits[fold][1]
+            logits[held_out], fold_of[held_out] = heard, fold
+            print(f"fold {fold + 1}: {len(set(kits[held_out]))} kits held out, {seconds:.0f} s, uncalibrated:",
+                  json.dumps(figures(heard, labels[held_out], 1.0)), flush=True)
+    net = Net()
+    net.load_state_dict(weights)
+    return logits, fold_of, net.eval()
 
 
 def evaluation(logits, labels, fold_of, temperature, arguments, kits):
@@ -291,6 +318,11 @@ def evaluation(logits, labels, fold_of, temperature, arguments, kits):
     folders = to_canonical(fine)
     canonical = TO_CANONICAL[labels]
     matrix = confusion_matrix(canonical, folders.argmax(1), labels=range(len(CANONICAL)))
+    fine_matrix = confusion_matrix(labels, fine.argmax(1), labels=range(len(LABELS)))
+    np.fill_diagonal(fine_matrix, 0)
+    mistakes = [{"truth": LABELS[pair // len(LABELS)], "said": LABELS[pair % len(LABELS)],
+                 "times": int(fine_matrix.flat[pair])}
+                for pair in np.argsort(-fine_matrix, axis=None, kind="stable")[:25]]
     classes = {}
     for index, label in enumerate(LABELS):
         heard = labels == index
@@ -300,7 +332,8 @@ def evaluation(logits, labels, fold_of, temperature, arguments, kits):
             "kits": len(set(kits[heard])),
             "recall": round(float(said[heard].mean()), 3) if heard.any() else None,
             "precision": round(float(heard[said].mean()), 3) if said.any() else None,
-            "canonical_recall": round(float((folders.argmax(1) == canonical)[heard].mean()), 3) if heard.any() else None,
+            "canonical_recall":
+                round(float((folders.argmax(1) == canonical)[heard].mean()), 3) if heard.any() else None,
         }
     return {
         "command": f"python models/training/train.py --manifest MANIFEST --folds {arguments.folds} "
@@ -312,6 +345,7 @@ def evaluation(logits, labels, fold_of, temperature, arguments, kits):
         "folds": [figures(logits[fold_of == fold], labels[fold_of == fold], temperature)
                   for fold in range(arguments.folds)],
         "confusion_of_7": {"labels": CANONICAL, "rows_are_truth": matrix.tolist()},
+        "commonest_mistakes_of_34": mistakes,
         "classes": classes,
     }
 
@@ -383,24 +417,19 @@ def export(net, temperature, features, arguments):
 
 def main():
     arguments = parse_arguments()
-    random.seed(arguments.seed)
-    torch.set_num_threads(arguments.threads)
-    torch.use_deterministic_algorithms(True)
     started = time.time()
     paths, labels, kits = read_manifest(arguments.manifest)
     features = load_features(arguments, paths)
     print(f"{len(paths)} samples of {len(set(kits))} kits, {features.shape[1] - 1} variants each:",
           f"{time.time() - started:.0f} s", flush=True)
-    logits, fold_of = cross_validate(features, labels, kits, arguments)
+    logits, fold_of, net = train_all(features, labels, kits, arguments)
     temperature = fit_temperature(logits, labels)
     report = evaluation(logits, labels, fold_of, temperature, arguments, kits)
     print(f"temperature {temperature:.3f}")
     print("held-out kits, calibrated:", json.dumps(report["calibrated"]), flush=True)
-    if not arguments.no_final:
-        net = train(features, labels, arguments, arguments.seed * 100 + 99)
-        export(net, temperature, features, arguments)
-        write_golden(net, arguments)
-        write_json(arguments.out / "evaluation.json", report)
+    export(net, temperature, features, arguments)
+    write_golden(net, arguments)
+    write_json(arguments.out / "evaluation.json", report)
     print(f"{time.time() - started:.0f} s in all")
 
 

@@ -177,8 +177,8 @@ pub fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
 mod tests {
     use super::*;
     use std::ffi::OsStr;
-    use std::path::Path;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     fn walk(root: &Path) -> Discovery {
         discover(&ArchiveRoot::new(root).unwrap(), &|_| false, &[], &AtomicBool::new(false)).unwrap()
@@ -227,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("locked")).unwrap();
         fs::write(dir.path().join("a.wav"), b"x").unwrap();
-        fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
         let found = walk(dir.path());
         fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(paths(&found), ["a.wav"]);

@@ -10,9 +10,9 @@ const AUDIO: [&str; 24] = [
 /// Extensions that are never opened: what lies beside samples in packs.
 const OTHER: [&str; 60] = [
     "txt", "md", "pdf", "rtf", "doc", "docx", "html", "htm", "url", "webloc", "nfo", "diz", "ini", "cfg", "xml",
-    "json", "jsonl", "yml", "yaml", "csv", "db", "plist", "log", "asd", "reapeaks", "gpk", "pek", "ovw", "sfk",
-    "jpg", "jpeg", "png", "gif", "bmp", "webp", "ico", "svg", "zip", "rar", "7z", "gz", "exe", "dll", "mid", "midi",
-    "als", "adg", "adv", "flp", "rpp", "nki", "nkm", "nkc", "sfz", "sf2", "exs", "fxp", "fxb", "mov", "avi",
+    "json", "jsonl", "yml", "yaml", "csv", "db", "plist", "log", "asd", "reapeaks", "gpk", "pek", "ovw", "sfk", "jpg",
+    "jpeg", "png", "gif", "bmp", "webp", "ico", "svg", "zip", "rar", "7z", "gz", "exe", "dll", "mid", "midi", "als",
+    "adg", "adv", "flp", "rpp", "nki", "nkm", "nkc", "sfz", "sf2", "exs", "fxp", "fxb", "mov", "avi",
 ];
 
 /// What a file's name says of it.
@@ -35,10 +35,10 @@ pub fn extension(name: &[u8]) -> Option<&[u8]> {
 /// What `name` says of its file.
 pub fn by_name(name: &[u8]) -> Named {
     let Some(extension) = extension(name) else { return Named::Unknown };
-    let is = |known: &&str| known.as_bytes().eq_ignore_ascii_case(extension);
-    if AUDIO.iter().any(|known| is(&known)) {
+    let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(extension);
+    if AUDIO.iter().any(|known| is(known)) {
         Named::Audio
-    } else if OTHER.iter().any(|known| is(&known)) {
+    } else if OTHER.iter().any(|known| is(known)) {
         Named::Other
     } else {
         Named::Unknown

@@ -154,7 +154,7 @@ fn open_beneath_at_once(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> 
             root.as_raw_fd(),
             path.as_ptr(),
             &how as *const libc::open_how,
-            std::mem::size_of::<libc::open_how>(),
+            size_of::<libc::open_how>(),
         )
     };
     if fd < 0 {
@@ -196,7 +196,9 @@ mod tests {
         assert!(root.open(b"pack/kick.wav").is_ok());
         std::os::unix::fs::symlink(dir.path(), dir.path().join("in/up")).unwrap();
         std::os::unix::fs::symlink("kick.wav", dir.path().join("in/pack/link.wav")).unwrap();
-        for bad in [&b"../secret"[..], b"/etc/passwd", b"", b"pack/../../secret", b"up/secret", b"pack/link.wav", b"pack"] {
+        for bad in
+            [&b"../secret"[..], b"/etc/passwd", b"", b"pack/../../secret", b"up/secret", b"pack/link.wav", b"pack"]
+        {
             assert!(root.open(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }

@@ -131,8 +131,8 @@ fn fast_even_size(least: usize) -> usize {
     let mut size = least.next_multiple_of(2);
     loop {
         let mut rest = size;
-        for prime in [2, 3, 5] {
-            while rest % prime == 0 {
+        for prime in [2usize, 3, 5] {
+            while rest.is_multiple_of(prime) {
                 rest /= prime;
             }
         }

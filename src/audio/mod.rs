@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub mod decode;
 pub mod features;
 mod mel;
+mod mix;
 mod riff;
 #[cfg(test)]
 mod tests;

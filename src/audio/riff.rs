@@ -261,22 +261,22 @@ fn caf_format(head: Head, at: usize) -> Result<Option<Format>, DecodeError> {
     let Some((rate, kind, flags, channels, bits)) = fields else {
         return Err(DecodeError::damaged_at(at as u64, "the desc chunk is cut short"));
     };
-    if &kind != b"lpcm" {
-        return Ok(None);
-    }
     let (float, little) = (flags & 1 != 0, flags & 2 != 0);
-    let (codec, sample_bytes) = match (float, little, bits) {
-        (false, _, 8) => (codec::CODEC_ID_PCM_S8, 1),
-        (false, false, 16) => (codec::CODEC_ID_PCM_S16BE, 2),
-        (false, true, 16) => (codec::CODEC_ID_PCM_S16LE, 2),
-        (false, false, 24) => (codec::CODEC_ID_PCM_S24BE, 3),
-        (false, true, 24) => (codec::CODEC_ID_PCM_S24LE, 3),
-        (false, false, 32) => (codec::CODEC_ID_PCM_S32BE, 4),
-        (false, true, 32) => (codec::CODEC_ID_PCM_S32LE, 4),
-        (true, false, 32) => (codec::CODEC_ID_PCM_F32BE, 4),
-        (true, true, 32) => (codec::CODEC_ID_PCM_F32LE, 4),
-        (true, false, 64) => (codec::CODEC_ID_PCM_F64BE, 8),
-        (true, true, 64) => (codec::CODEC_ID_PCM_F64LE, 8),
+    let (codec, sample_bytes) = match (&kind, float, little, bits) {
+        (b"alaw", ..) => (codec::CODEC_ID_PCM_ALAW, 1),
+        (b"ulaw", ..) => (codec::CODEC_ID_PCM_MULAW, 1),
+        (kind, ..) if *kind != *b"lpcm" => return Ok(None),
+        (_, false, _, 8) => (codec::CODEC_ID_PCM_S8, 1),
+        (_, false, false, 16) => (codec::CODEC_ID_PCM_S16BE, 2),
+        (_, false, true, 16) => (codec::CODEC_ID_PCM_S16LE, 2),
+        (_, false, false, 24) => (codec::CODEC_ID_PCM_S24BE, 3),
+        (_, false, true, 24) => (codec::CODEC_ID_PCM_S24LE, 3),
+        (_, false, false, 32) => (codec::CODEC_ID_PCM_S32BE, 4),
+        (_, false, true, 32) => (codec::CODEC_ID_PCM_S32LE, 4),
+        (_, true, false, 32) => (codec::CODEC_ID_PCM_F32BE, 4),
+        (_, true, true, 32) => (codec::CODEC_ID_PCM_F32LE, 4),
+        (_, true, false, 64) => (codec::CODEC_ID_PCM_F64BE, 8),
+        (_, true, true, 64) => (codec::CODEC_ID_PCM_F64LE, 8),
         _ => return Err(DecodeError::damaged_at(at as u64, format!("{bits} bits a sample in a CAF"))),
     };
     let channels = u16::try_from(channels).unwrap_or(u16::MAX);

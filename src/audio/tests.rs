@@ -307,6 +307,11 @@ fn no_format_is_unsupported_and_a_damaged_one_is_damaged() {
     assert!(matches!(error(&garbage, Some("wav")), DecodeError::Unsupported(_)));
     assert!(matches!(error(&garbage, None), DecodeError::Unsupported(_)));
     assert!(matches!(error(b"hello", Some("mp3")), DecodeError::Unsupported(_)));
+    let mp3_in_wav = error(&patched(&whole, 20, &0x55u16.to_le_bytes()), Some("wav"));
+    assert!(matches!(mp3_in_wav, DecodeError::Unsupported(_)), "{mp3_in_wav:?}");
+    let ima_in_aifc = error(&aiff(&[0.5; 100], 44_100, Some(b"ima4")), Some("aif"));
+    assert!(matches!(ima_in_aifc, DecodeError::Unsupported(_)), "{ima_in_aifc:?}");
+    assert!(matches!(error(b"\0\0\0\x0cftypM4A ", Some("m4a")), DecodeError::Damaged { .. }));
     for (damaged, what) in [
         (Vec::new(), "the file is empty"),
         (whole[..12].to_vec(), "no fmt chunk (at byte 12)"),
@@ -344,6 +349,33 @@ fn only_the_beginning_of_a_long_file_is_decoded_and_its_length_is_known() {
     if let Ok(decoded) = decoder.decode(Source::Bytes(&file), file.len() as u64, None) {
         assert!(decoded.duration_sec() <= file.len() as f64 * 8192.0 / 8_000.0);
         assert!(decoded.samples.len() <= 8_000 * decode::MAX_SECONDS as usize);
+    }
+}
+
+#[test]
+fn a_file_on_disk_gives_what_it_gives_in_memory() {
+    use std::io::Write as _;
+    let tone = sine(440.0, 22_050, 12.0, 0.5);
+    let long = wav(&[tone.clone(), tone.clone()], 22_050, Form::I16, false);
+    // The samples behind a chunk that is larger than what is read to look for them.
+    let mut hidden = long[..36].to_vec();
+    hidden.extend(b"JUNK");
+    hidden.extend(400_000u32.to_le_bytes());
+    hidden.resize(hidden.len() + 400_000, 0);
+    hidden.extend(&long[36..]);
+    let riff_len = hidden.len() as u32 - 8;
+    hidden[4..8].copy_from_slice(&riff_len.to_le_bytes());
+    for bytes in [long, hidden, aiff(&tone, 22_050, None), caf(&tone, 22_050), flac(&tone[..20_000], 22_050)] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let mut decoder = Decoder::new();
+        let decoded_file = decoder.decode(Source::File(&file), bytes.len() as u64, None).unwrap();
+        let (samples, rate, channels, codec, frames) = decoded(&bytes);
+        assert_eq!(decoded_file.samples, samples);
+        assert_eq!(
+            (decoded_file.sample_rate, decoded_file.channels, decoded_file.codec, decoded_file.total_frames),
+            (rate, channels, codec, frames)
+        );
     }
 }
 

@@ -80,3 +80,20 @@ impl Backend {
         &self.environment
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backend_says_what_it_is_and_why() {
+        let backend = Backend::start(None).unwrap();
+        assert!(std::ptr::eq(backend, Backend::start(Some(Path::new("/nowhere.so"))).unwrap()), "one a process");
+        let description = backend.describe();
+        assert!(description.starts_with(backend.name()), "{description}");
+        assert!(description.contains(LIBRARY_VARIABLE), "{description}");
+        if std::env::var_os(LIBRARY_VARIABLE).is_none() {
+            assert_eq!(description, "tract (compiled in; ORT_DYLIB_PATH is not set)");
+        }
+    }
+}

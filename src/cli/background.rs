@@ -22,7 +22,7 @@ pub fn start(folder: &Path) -> Result<Outcome, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).arg("--as-background").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     if std::env::var_os("RUST_LOG").is_none() {
-        command.env("RUST_LOG", "drumfs=info,warn");
+        command.env("RUST_LOG", "drumfs=info,sled=off,error");
     }
     // SAFETY: setsid is async-signal-safe and touches no memory of this process.
     unsafe {

@@ -90,8 +90,7 @@ fn real(path: &Path) -> PathBuf {
 
 /// Opens the store of an archive.
 pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose: &str) -> Result<Arc<Store>, Failure> {
-    let options =
-        OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
+    let options = OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
     let opened = options.open()?;
     if let Some(notice) = opened.notice {
         eprintln!("drumfs: {notice}");

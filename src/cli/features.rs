@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::archive::identity::{ContentHash, HashAlgorithm};
 use crate::audio::{Decoder, Extractor, FRAMES, Features, MEL_BANDS, Source};
-use crate::classify::{Classifier, ModelError, Session};
+use crate::classify::{Backend, Classifier, ModelError, Session};
 
 /// Compute the features of labelled samples, for training a model.
 ///
@@ -99,6 +99,7 @@ pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
     if let Some(classifier) = &classifier {
         // What is wrong with the model is said once, here.
         classifier.session()?;
+        println!("{} on {}", classifier.model_id(), Backend::start(None).map_err(ModelError::from)?.describe());
     }
     let new_ear = || Ear {
         decoder: Decoder::new(),

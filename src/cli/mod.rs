@@ -114,9 +114,9 @@ pub fn main() -> ExitCode {
 /// Logs to stderr: warnings, more with `-v`, or as RUST_LOG says.
 fn start_log(verbose: u8) {
     let level = match verbose {
-        // What sled has to say is told by the store's own errors.
+        // Libraries warn of what is drumfs's to say: a damaged sample is in _errors.txt.
         0 => "drumfs=warn,sled=off,error",
-        1 => "drumfs=info,warn",
+        1 => "drumfs=info,sled=off,error",
         _ => "debug,sled=info,tract_core=info,tract_onnx=info",
     };
     let env = env_logger::Env::default().default_filter_or(level);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::index::Summary;
 
@@ -20,11 +20,14 @@ impl PassBar {
 
     /// So many files are to be heard.
     pub fn planned(&self, todo: u64) {
-        let style = ProgressStyle::with_template(
-            "{spinner} listening {bar:30} {human_pos}/{human_len}  {per_sec:.0}  {eta} left",
-        );
+        let style =
+            ProgressStyle::with_template("{spinner} listening [{bar:30}] {human_pos}/{human_len}  {rate}  {eta} left");
         if let Ok(style) = style {
-            self.0.set_style(style.progress_chars("=> "));
+            let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                // A rate that can't be drawn is left out.
+                let _ = write!(text, "{:.0} files/s", state.per_sec());
+            };
+            self.0.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
         self.0.set_length(todo);
         self.0.reset_eta();
@@ -46,11 +49,7 @@ pub fn sentences(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();
     let rate = summary.heard as f64 / (summary.elapsed - summary.elapsed_walk).as_secs_f64().max(0.001);
     said.push(match summary.heard {
-        0 => format!(
-            "{} samples, all of them known ({:.2} s)",
-            summary.found,
-            summary.elapsed.as_secs_f64()
-        ),
+        0 => format!("{} samples, all of them known ({:.2} s)", summary.found, summary.elapsed.as_secs_f64()),
         heard => format!(
             "{} samples: {heard} heard in {:.1} s ({rate:.0} files/s), {} known already",
             summary.found,

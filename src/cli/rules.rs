@@ -97,7 +97,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
     let parsed = Rules::parse_bytes(&read(&args.file)?, &ear.vocabulary);
-    let warnings = parsed.as_ref().map_or_else(|_| Vec::new(), |r| r.warnings().iter().map(|w| w.to_string()).collect());
+    let warnings =
+        parsed.as_ref().map_or_else(|_| Vec::new(), |r| r.warnings().iter().map(|w| w.to_string()).collect());
     let error = parsed.as_ref().err();
     if args.json {
         let checked = Checked {
@@ -124,8 +125,9 @@ fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
 /// The router of a rules file, or of the rules in force.
 fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failure> {
     let rules = match (file, &known.rules) {
-        (Some(file), _) => Rules::parse_bytes(&read(file)?, &ear.vocabulary)
-            .map_err(|error| format!("{}: {error}", file.display()))?,
+        (Some(file), _) => {
+            Rules::parse_bytes(&read(file)?, &ear.vocabulary).map_err(|error| format!("{}: {error}", file.display()))?
+        }
         (None, Some(text)) => Rules::parse(text, &ear.vocabulary)?,
         (None, None) => Rules::defaults(&ear.vocabulary),
     };
@@ -134,15 +136,7 @@ fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failu
 
 fn subject<'a>(known: &'a Known, sample: &'a Sample) -> Subject<'a> {
     let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
-    Subject {
-        path: &sample.path,
-        size: sample.size,
-        status: sample.status,
-        attributes: sample.attributes.as_ref(),
-        probs: &sample.probs,
-        override_label: said.map(|said| &said.label[..]),
-        gate_refused: false,
-    }
+    sample.subject(said.map(|said| &said.label[..]))
 }
 
 fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Failure> {
@@ -186,7 +180,9 @@ fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failu
     if args.json {
         println!("{}", serde_json::to_string_pretty(&moved)?);
     } else {
-        let path = |index: usize| present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(&s.path).into_owned());
+        let path = |index: usize| {
+            present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(&s.path).into_owned())
+        };
         println!("{}", moved.with_paths(path));
     }
     Ok(Outcome::Done)

@@ -23,6 +23,10 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::TooShort, Self::Silent, Self::LoadError, Self::Unsupported, Self::Missing];
+
     /// The name in a record.
     pub fn name(self) -> &'static str {
         match self {

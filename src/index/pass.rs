@@ -379,7 +379,8 @@ impl Pass<'_> {
             ),
         };
         let source = if whole { Source::Bytes(&bytes) } else { Source::File(&file) };
-        let name = crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
+        let name =
+            crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
         let analysis = listener.listen(source, size, name.as_deref());
         Ok(Heard { update: update(Some(Arc::new(analysis))), hash: Some(hash), fresh: true })
     }

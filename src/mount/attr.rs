@@ -69,16 +69,7 @@ pub fn of_dir(view: &View, dir: DirId, writable: bool, entry_ttl: Duration) -> A
 
 /// A file that drumfs makes: never kept by the kernel.
 pub fn of_made(ino: Ino, size: u64, mtime: SystemTime, perm: u16) -> Attr {
-    Attr {
-        ino,
-        kind: Kind::File,
-        size,
-        mtime,
-        perm,
-        nlink: 1,
-        attr_ttl: Duration::ZERO,
-        entry_ttl: Duration::ZERO,
-    }
+    Attr { ino, kind: Kind::File, size, mtime, perm, nlink: 1, attr_ttl: Duration::ZERO, entry_ttl: Duration::ZERO }
 }
 
 /// A time from nanoseconds since 1970.

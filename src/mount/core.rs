@@ -236,6 +236,19 @@ impl Core {
         Ok(Attr { size, ..attr })
     }
 
+    /// Whether an extended attribute may be set: never. In `_control` the answer is that there are none, which programs
+    /// that copy attributes along (`cp -p`, editors) take as a no and go on.
+    ///
+    /// # Errors
+    /// Always: [`FsError::NotSupported`] in `_control`, [`FsError::ReadOnly`] elsewhere.
+    pub fn setxattr(&self, ino: Ino) -> Result<(), FsError> {
+        let view = self.shared.view();
+        let writable = self.scratch.by_ino(ino).is_some()
+            || ino == control_ino()
+            || view.generated_by_ino(ino).is_some_and(Generated::is_writable);
+        Err(if writable { FsError::NotSupported } else { FsError::ReadOnly })
+    }
+
     /// Whether a file or folder may be read, written (`write`) or run (`execute`).
     ///
     /// # Errors
@@ -399,8 +412,8 @@ impl Core {
         let file = self.root.open(&known.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let now = (metadata.len(), mtime_ns(&metadata));
-        let changed = (now != (known.size, known.mtime_ns))
-            .then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
+        let changed =
+            (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
         Ok((Handle::Sample { file, path: known.path.clone() }, changed))
     }
 
@@ -451,9 +464,7 @@ impl Core {
                 Ok(data)
             }
             Handle::Text(text) => Ok(slice(text, offset, size)),
-            Handle::Index(stream) => {
-                Ok(stream.lock().unwrap_or_else(PoisonError::into_inner).read(offset, size))
-            }
+            Handle::Index(stream) => Ok(stream.lock().unwrap_or_else(PoisonError::into_inner).read(offset, size)),
             Handle::Rules(draft) | Handle::Overrides(draft) => {
                 Ok(slice(&draft.lock().unwrap_or_else(PoisonError::into_inner).text, offset, size))
             }
@@ -494,6 +505,10 @@ impl Core {
                 let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Err(error) = draft.write(offset, data) {
                     return written(Err(error));
+                }
+                // Written over the start of an older text: what is left of that is cut off or written over next.
+                if !draft.append && offset.saturating_add(len as u64) < draft.text.len() as u64 {
+                    return written(Ok(()));
                 }
                 match Rules::parse_bytes(&draft.text, &self.shared.vocabulary) {
                     // A shell hears of an error only here.
@@ -579,7 +594,8 @@ impl Core {
     fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<super::keeper::OverrideChange>, String> {
         let mut changes = Vec::new();
         for (number, line) in draft.text[draft.taken.min(end)..end].split(|&b| b == b'\n').enumerate() {
-            let change = overrides::parse_line(line, &self.shared).map_err(|why| format!("line {}: {why}", number + 1))?;
+            let change =
+                overrides::parse_line(line, &self.shared).map_err(|why| format!("line {}: {why}", number + 1))?;
             changes.extend(change);
         }
         draft.taken = draft.taken.max(end);
@@ -659,6 +675,17 @@ impl Core {
         let view = self.shared.view();
         self.dir(&view, parent)?;
         Err(FsError::ReadOnly)
+    }
+
+    /// Whether two names could be exchanged: not in the class folders, and not elsewhere either.
+    ///
+    /// # Errors
+    /// [`FsError::ReadOnly`] in the class folders, [`FsError::Invalid`] in `_control`.
+    pub fn refuse_exchange(&self, parent: Ino, other: Ino) -> Result<(), FsError> {
+        if parent == control_ino() && other == control_ino() {
+            return Err(FsError::Invalid("names can't be exchanged"));
+        }
+        self.refuse(parent)
     }
 
     /// Gives a file in `_control` another name. A file renamed over rules.yml is put in force; where it is refused,

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::attr::{Attr, Kind};
@@ -223,7 +223,11 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         if flags.intersects(!RenameFlags::RENAME_NOREPLACE) {
-            return reply.error(Errno::EINVAL);
+            // Two names exchanged: refused in the class folders like every other change.
+            return match guarded("rename", || self.core.refuse_exchange(parent.0, newparent.0)) {
+                Ok(()) => reply.error(Errno::EINVAL),
+                Err(errno) => reply.error(errno),
+            };
         }
         let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname.as_bytes()));
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
@@ -400,11 +404,32 @@ impl Filesystem for Adapter {
         reply.error(Errno::ENOSYS);
     }
 
-    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn setxattr(&self, _: &Request, ino: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+        match guarded("setxattr", || self.core.setxattr(ino.0)) {
+            Ok(()) => reply.error(Errno::EROFS),
+            Err(errno) => reply.error(errno),
+        }
     }
 
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn removexattr(&self, _: &Request, ino: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        match guarded("removexattr", || self.core.setxattr(ino.0)) {
+            Ok(()) => reply.error(Errno::EROFS),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    // Editors ask whether a file is a terminal; it never is.
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
     }
 }

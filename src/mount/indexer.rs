@@ -105,8 +105,9 @@ impl Indexer {
                 (self.report)(Report::Planned(*todo));
             }
             Progress::Recorded(updates) => {
-                let failed = |u: &&crate::index::Update| !u.entry.missing
-                    && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok);
+                let failed = |u: &&crate::index::Update| {
+                    !u.entry.missing && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok)
+                };
                 let failed = updates.iter().filter(failed).count() as u64;
                 let heard = updates.iter().filter(|update| !update.entry.missing).count() as u64;
                 self.with_progress(|progress| {
@@ -152,6 +153,8 @@ impl Indexer {
         if let Some(error) = &error {
             log::error!("{error}");
         }
+        // Whoever reads that the pass has ended finds all of it in the view.
+        self.keeper.settle();
         self.with_progress(|progress| progress.end(error));
         (self.report)(Report::Ended(&result.map_err(|error| error.to_string())));
     }

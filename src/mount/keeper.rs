@@ -6,13 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
@@ -43,6 +42,8 @@ pub(super) enum Message {
     Moved { paths: Vec<Vec<u8>> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
+    /// Show what was heard now, not a moment later.
+    Show { answer: Answer },
     /// Nothing more will come.
     Stop,
 }
@@ -80,8 +81,6 @@ pub struct Shared {
     pub facts: Facts,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
-    /// Times of the last rebuild of the view, in microseconds: route and tree, and notifying the kernel.
-    pub last_build_us: AtomicU64,
 }
 
 impl Shared {
@@ -121,7 +120,8 @@ impl KeeperHandle {
                 Message::Save { answer, .. }
                 | Message::Refuse { answer, .. }
                 | Message::Override { answer, .. }
-                | Message::Changed { answer, .. } => answer(Err(FsError::Ending)),
+                | Message::Changed { answer, .. }
+                | Message::Show { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
             }
         }
@@ -135,6 +135,13 @@ impl KeeperHandle {
     /// Hands over paths whose content is known under another.
     pub fn moved(&self, paths: &[Vec<u8>]) {
         self.send(Message::Moved { paths: paths.to_vec() });
+    }
+
+    /// Waits until everything that was handed over before is shown, or the keeper has ended.
+    pub fn settle(&self) {
+        let (shown, wait) = bounded(1);
+        self.send(Message::Show { answer: Box::new(move |_| _ = shown.send(())) });
+        _ = wait.recv();
     }
 
     /// Ends the keeper when everything before is done.
@@ -187,8 +194,11 @@ impl Keeper {
         }
         .build();
         let last_build = started.elapsed();
-        let rules =
-            RulesText { active, draft: draft.filter(|_| rules_error.is_some()).map(Arc::from), changed: SystemTime::now() };
+        let rules = RulesText {
+            active,
+            draft: draft.filter(|_| rules_error.is_some()).map(Arc::from),
+            changed: SystemTime::now(),
+        };
         let shared = Arc::new(Shared {
             view: ArcSwap::from_pointee(view),
             rules: ArcSwap::from_pointee(rules),
@@ -196,7 +206,6 @@ impl Keeper {
             progress: Mutex::default(),
             facts,
             vocabulary,
-            last_build_us: AtomicU64::new(last_build.as_micros() as u64),
         });
         Ok(Self {
             shared,
@@ -269,6 +278,10 @@ impl Keeper {
                     self.pending.retain(|sample| !gone.contains(&sample.path[..]));
                     self.removed.extend(paths);
                 }
+                Some(Message::Show { answer }) => {
+                    let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
+                    answer(done);
+                }
                 Some(Message::Save { text, rules, answer }) => {
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
@@ -288,9 +301,8 @@ impl Keeper {
 
     /// Runs one change; a panic costs that change alone.
     fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
-        catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
-            FsError::Panicked(crate::panic_message(payload.as_ref()))
-        })
+        catch_unwind(AssertUnwindSafe(|| change(self)))
+            .map_err(|payload| FsError::Panicked(crate::panic_message(payload.as_ref())))
     }
 
     /// Runs a change that nobody waits for.
@@ -322,7 +334,6 @@ impl Keeper {
         .build();
         drop(overrides);
         self.last_build = started.elapsed();
-        self.shared.last_build_us.store(self.last_build.as_micros() as u64, Ordering::Relaxed);
         self.swap(view);
     }
 

@@ -46,13 +46,15 @@ pub fn parse_line(line: &[u8], shared: &Shared) -> Result<Option<OverrideChange>
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let parsed: Line = serde_json::from_slice(line)
-        .map_err(|error| format!("not a line of overrides.jsonl ({error}): expected {{\"hash\": \"…\", \"label\": \"Kick\"}}"))?;
+    let parsed: Line = serde_json::from_slice(line).map_err(|error| {
+        format!("not a line of overrides.jsonl ({error}): expected {{\"hash\": \"…\", \"label\": \"Kick\"}}")
+    })?;
     let view = shared.view();
     let hash = match (&parsed.hash, &parsed.path) {
         (Some(hash), _) => read_hash(hash, parsed.hash_algorithm.as_deref(), &view)?,
         (None, Some(path)) => {
-            let sample = view.catalogue().by_path(path.as_bytes()).ok_or_else(|| format!("no sample has the path `{path}`"))?;
+            let sample =
+                view.catalogue().by_path(path.as_bytes()).ok_or_else(|| format!("no sample has the path `{path}`"))?;
             sample.1.hash.ok_or_else(|| format!("`{path}` could not be read, so it has no hash yet"))?
         }
         (None, None) => return Err("neither `hash` nor `path` says which sample is meant".to_owned()),

@@ -47,9 +47,6 @@ pub enum MountError {
          `sudo dnf install fuse3`, `sudo pacman -S fuse3`)"
     )]
     NoFusermount,
-    /// The system does not let users share a mount.
-    #[error("sharing a mount with other users needs the line `user_allow_other` in /etc/fuse.conf")]
-    AllowOther,
     /// The mount point can't be made or looked at.
     #[error("the mount point {path} can't be used: {source}")]
     MountPoint {
@@ -218,8 +215,7 @@ impl Mounted {
             Arc::clone(&watched),
         ));
         let mut config = Config::default();
-        config.mount_options =
-            vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
+        config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
         config.n_threads = Some(SERVING_THREADS);
         config.clone_fd = true;
         let session = platform::mount(Adapter::new(Arc::clone(&core)), &at, config)?;

@@ -84,6 +84,7 @@ struct Status<'a> {
     rules_error: Option<&'a str>,
     last_error: Option<String>,
     view_build_ms: f64,
+    view_build: Build,
     backend: &'a str,
     model: &'a str,
     features: &'a str,
@@ -99,6 +100,17 @@ struct Indexing {
     failed: u64,
     files_per_sec: f64,
     passes: u64,
+}
+
+#[derive(Serialize)]
+struct Build {
+    route_ms: f64,
+    tree_ms: f64,
+    count_ms: f64,
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
 }
 
 /// The text of status.json.
@@ -125,7 +137,12 @@ pub fn text(shared: &Shared) -> Vec<u8> {
         },
         rules_error: view.rules_error.as_deref(),
         last_error: progress.last_error,
-        view_build_ms: shared.last_build_us.load(std::sync::atomic::Ordering::Relaxed) as f64 / 1000.0,
+        view_build_ms: ms(view.times.total()),
+        view_build: Build {
+            route_ms: ms(view.times.route),
+            tree_ms: ms(view.times.tree),
+            count_ms: ms(view.times.count),
+        },
         backend: &shared.facts.backend,
         model: &shared.facts.model,
         features: &shared.facts.features,

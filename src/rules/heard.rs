@@ -106,11 +106,14 @@ pub(super) fn entropy(probs: &[f32]) -> f32 {
     for (slot, p) in last.iter_mut().zip(rest) {
         *slot = *p;
     }
-    for chunk in chunks.iter().chain([&last]) {
-        for (sum, p) in sums.iter_mut().zip(chunk) {
-            *sum += p_ln_p(*p);
+    let mut add = |chunk: &[f32; LANES]| {
+        let terms = chunk.map(p_ln_p);
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum += term;
         }
-    }
+    };
+    chunks.iter().for_each(&mut add);
+    add(&last);
     // Rounding may leave a certain sample a hair below 0.
     (-sums.iter().sum::<f32>()).max(0.0)
 }
@@ -122,9 +125,11 @@ pub(super) fn entropy(probs: &[f32]) -> f32 {
 fn p_ln_p(p: f32) -> f32 {
     // The bits of √½: subtracting them first puts m between √½ and √2.
     const ROOT_HALF: u32 = 0x3f35_04f3;
-    let p = p.clamp(0.0, 1.0);
-    let p = if p.is_nan() { 0.0 } else { p };
-    let shifted = p.max(f32::MIN_POSITIVE).to_bits().wrapping_sub(ROOT_HALF);
+    // Comparisons rather than `clamp`: each is one instruction, and NaN becomes 0.
+    let p = if p > 0.0 { p } else { 0.0 };
+    let p = if p < 1.0 { p } else { 1.0 };
+    let positive = if p > f32::MIN_POSITIVE { p } else { f32::MIN_POSITIVE };
+    let shifted = positive.to_bits().wrapping_sub(ROOT_HALF);
     let exponent = (shifted as i32 >> 23) as f32;
     let m = f32::from_bits((shifted & 0x007f_ffff) + ROOT_HALF);
     let s = (m - 1.0) / (m + 1.0);

@@ -219,57 +219,53 @@ const WORDS: &[(&str, &[&str])] = &[
 /// Labels that describe rather than name: each says nothing beside one that is not in this list.
 const DESCRIBING: &[&str] = &["Cymbal", "Perc", "Bell", "Metal", "Noise", "FX"];
 
-/// The longest word of the table, in bytes, and then some; longer ones are no words of it.
-const MAX_WORD: usize = 32;
-
 /// The words for one vocabulary.
 #[derive(Debug, Clone)]
 pub(super) struct NameTable {
-    /// By length, then in order: most words of most names are told from all of these by their length and two bytes.
-    words: Vec<Vec<(&'static [u8], u8)>>,
-    /// Two words in a row.
-    pairs: Vec<(&'static [u8], &'static [u8], u8)>,
+    /// By length, then by their first eight bytes: comparing integers tells nearly all words apart.
+    words: Vec<Vec<(u64, &'static [u8], u8)>>,
+    /// Two words in a row, neither longer than eight bytes.
+    pairs: Vec<(u64, u64, u8)>,
     describing: LabelSet,
 }
 
-/// A word in lower case, on the stack.
+/// A word of a name, as it is written there.
 #[derive(Clone, Copy)]
-struct Word {
-    bytes: [u8; MAX_WORD],
-    len: usize,
+struct Word<'n> {
+    text: &'n [u8],
+    /// The first eight bytes in lower case, zeros after the end.
+    start: u64,
 }
 
-impl Word {
-    const EMPTY: Self = Self { bytes: [0; MAX_WORD], len: 0 };
+impl<'n> Word<'n> {
+    const NONE: Self = Self { text: &[], start: 0 };
 
-    /// What is too long for any word of the table becomes the empty word, which it has not.
-    fn of(text: &[u8]) -> Self {
-        let mut word = Self::EMPTY;
-        if let Some(slot) = word.bytes.get_mut(..text.len()) {
-            slot.copy_from_slice(text);
-            slot.make_ascii_lowercase();
-            word.len = text.len();
+    fn of(text: &'n [u8]) -> Self {
+        let mut start = [0; 8];
+        for (slot, byte) in start.iter_mut().zip(text) {
+            *slot = byte.to_ascii_lowercase();
         }
-        word
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
+        Self { text, start: u64::from_be_bytes(start) }
     }
 }
 
 impl NameTable {
     pub(super) fn new(vocabulary: &Vocabulary) -> Self {
-        let mut words = vec![Vec::new(); MAX_WORD];
+        let mut words: Vec<Vec<(u64, &[u8], u8)>> = Vec::new();
         let mut pairs = Vec::new();
         let mut describing = LabelSet::default();
         for (label, list) in WORDS {
             let Some(index) = vocabulary.index_of(label) else { continue };
             for word in *list {
                 if let Some((first, second)) = word.split_once(' ') {
-                    pairs.push((first.as_bytes(), second.as_bytes(), index));
-                } else if let Some(same_length) = words.get_mut(word.len()) {
-                    same_length.push((word.as_bytes(), index));
+                    pairs.push((Word::of(first.as_bytes()).start, Word::of(second.as_bytes()).start, index));
+                    continue;
+                }
+                if words.len() <= word.len() {
+                    words.resize(word.len() + 1, Vec::new());
+                }
+                if let Some(same_length) = words.get_mut(word.len()) {
+                    same_length.push((Word::of(word.as_bytes()).start, word.as_bytes(), index));
                 }
             }
             if DESCRIBING.contains(label) {
@@ -280,14 +276,19 @@ impl NameTable {
         Self { words, pairs, describing }
     }
 
-    fn look_up(&self, word: &Word) -> Option<u8> {
-        let same_length = self.words.get(word.len)?;
-        let found = same_length.binary_search_by(|(known, _)| (*known).cmp(word.as_bytes())).ok()?;
-        same_length.get(found).map(|(_, label)| *label)
+    fn look_up(&self, word: &Word<'_>) -> Option<u8> {
+        let same_length = self.words.get(word.text.len())?;
+        let first = same_length.partition_point(|(start, _, _)| *start < word.start);
+        let candidates = same_length.get(first..)?.iter().take_while(|(start, _, _)| *start == word.start);
+        let mut same = candidates.filter(|(_, known, _)| known.eq_ignore_ascii_case(word.text));
+        same.next().map(|(_, _, label)| *label)
     }
 
-    fn look_up_pair(&self, first: &Word, second: &Word) -> Option<u8> {
-        let pair = self.pairs.iter().find(|pair| pair.0 == first.as_bytes() && pair.1 == second.as_bytes())?;
+    fn look_up_pair(&self, first: &Word<'_>, second: &Word<'_>) -> Option<u8> {
+        if first.text.is_empty() || first.text.len() > 8 || second.text.len() > 8 {
+            return None;
+        }
+        let pair = self.pairs.iter().find(|pair| (pair.0, pair.1) == (first.start, second.start))?;
         Some(pair.2)
     }
 
@@ -310,7 +311,7 @@ impl NameTable {
     /// The fine labels that one name speaks of.
     fn labels_in(&self, name: &[u8]) -> LabelSet {
         let mut found = LabelSet::default();
-        let mut previous = Word::EMPTY;
+        let mut previous = Word::NONE;
         let mut previous_label = None;
         for run in name.split(|byte| !is_letter(*byte)).filter(|run| !run.is_empty()) {
             let whole = Word::of(run);
@@ -334,17 +335,17 @@ impl NameTable {
     }
 
     /// Takes the next word: together with the one before, where the two make a term (`bass drum`), else by itself.
-    fn take(
+    fn take<'n>(
         &self,
         found: &mut LabelSet,
-        previous: &mut Word,
+        previous: &mut Word<'n>,
         previous_label: &mut Option<u8>,
-        word: Word,
+        word: Word<'n>,
         label: Option<u8>,
     ) {
         if let Some(label) = self.look_up_pair(previous, &word) {
             *previous_label = Some(label);
-            *previous = Word::EMPTY;
+            *previous = Word::NONE;
             return;
         }
         if let Some(label) = previous_label.take() {
@@ -398,7 +399,9 @@ mod tests {
         for (label, words) in WORDS {
             assert!(drums.index_of(label).is_some(), "{label}");
             for word in *words {
-                assert!(word.len() < MAX_WORD && *word == word.to_ascii_lowercase(), "{word}");
+                assert_eq!(*word, word.to_ascii_lowercase());
+                let fits = |(first, second): (&str, &str)| first.len() <= 8 && second.len() <= 8;
+                assert!(word.split_once(' ').is_none_or(fits), "{word}");
                 assert_eq!(says(word), [*label], "{word}");
             }
         }

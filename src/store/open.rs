@@ -66,7 +66,8 @@ impl OpenOptions {
         self.check_archive(&store)?;
         self.replay(&store, &journal_path, &mut notice)?;
         store.mark_opened(&self.archive)?;
-        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose)).map_err(at)?;
+        fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
+            .map_err(at)?;
         Ok(Opened { store, notice })
     }
 
@@ -152,11 +153,9 @@ impl OpenOptions {
 
     fn check_archive(&self, store: &Store) -> Result<(), StoreError> {
         match store.archive()? {
-            Some(found) if found != self.archive => Err(StoreError::OtherArchive {
-                path: self.folder.clone(),
-                found,
-                wanted: self.archive.clone(),
-            }),
+            Some(found) if found != self.archive => {
+                Err(StoreError::OtherArchive { path: self.folder.clone(), found, wanted: self.archive.clone() })
+            }
             _ => Ok(()),
         }
     }

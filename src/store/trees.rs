@@ -218,9 +218,9 @@ impl Store {
                 },
             })
             .collect();
-        let done = changes.iter().map(|(hash, label, note)| {
-            (*hash, label.clone().map(|label| Override { label, note: note.clone(), at }))
-        });
+        let done = changes
+            .iter()
+            .map(|(hash, label, note)| (*hash, label.clone().map(|label| Override { label, note: note.clone(), at })));
         let done: Vec<_> = done.collect();
         self.journalled(&entries, || {
             done.iter().try_for_each(|(hash, said)| self.put_override(hash, said.as_ref()))?;

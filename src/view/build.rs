@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,7 +12,7 @@ use super::catalogue::{Catalogue, Sample};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
 use super::names::{NAME_MAX, cut, tagged};
-use super::tree::{Dir, DirId, Entry, Listing, Node, OWN_NAME, Tree, View};
+use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Node, OWN_NAME, Tree, View};
 use crate::archive::ContentHash;
 use crate::rules::{FolderId, Layout, Reason, Router, Subject, Verdict};
 use crate::store::Override;
@@ -45,29 +45,25 @@ impl ViewInput<'_> {
     /// What the rules look at in a sample.
     fn subject<'s>(&'s self, sample: &'s Sample) -> Subject<'s> {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        Subject {
-            path: &sample.path,
-            size: sample.size,
-            status: sample.status,
-            attributes: sample.attributes.as_ref(),
-            probs: &sample.probs,
-            override_label: said.map(|said| &said.label[..]),
-            gate_refused: false,
-        }
+        sample.subject(said.map(|said| &said.label[..]))
     }
 
     /// Makes the view.
     pub fn build(self) -> View {
+        let started = Instant::now();
         let verdicts = self.verdicts();
+        let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
         builder.class_folders(&verdicts);
         builder.uncertain(&verdicts);
         let (dirs, names, generated) = builder.finish();
         let by_ino = dirs.iter().enumerate().map(|(id, dir)| (dir.ino, DirId(id as u32))).collect();
-        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let placed = Instant::now();
         let generated_inos =
             generated.iter().map(|file| (ino::of_generated(file.path(&self.router).as_bytes()), *file)).collect();
+        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let counted = Instant::now();
         let tree = Tree {
             catalogue: self.catalogue,
             router: self.router,
@@ -82,7 +78,8 @@ impl ViewInput<'_> {
             summary: OnceLock::new(),
             errors: OnceLock::new(),
         };
-        View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error }
+        let times = BuildTimes { route: routed - started, tree: placed - routed, count: counted - placed };
+        View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error, times }
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
@@ -108,6 +105,15 @@ struct Pending {
     samples: Vec<u32>,
     others: Vec<Entry>,
     by_id: Option<Arc<[u32]>>,
+    /// Whether the samples come from more than one folder of the archive, so that names may clash or be out of order.
+    mixed: bool,
+}
+
+impl Pending {
+    /// Samples of another folder of the archive begin; `same` tells whether it is that of a sample.
+    fn takes_from(&mut self, same: impl Fn(u32) -> bool) {
+        self.mixed |= self.samples.first().is_some_and(|&first| !same(first));
+    }
 }
 
 struct Builder<'a> {
@@ -127,6 +133,7 @@ impl<'a> Builder<'a> {
             samples: Vec::new(),
             others: Vec::new(),
             by_id: None,
+            mixed: false,
         };
         Self { input, dirs: vec![root], found: HashMap::new(), names: Vec::new(), generated: Vec::new() }
     }
@@ -144,6 +151,7 @@ impl<'a> Builder<'a> {
             samples: Vec::new(),
             others: Vec::new(),
             by_id: None,
+            mixed: false,
         });
         self.dirs[parent.0 as usize].others.push(Entry { node: Node::Dir(id), name: OWN_NAME });
         self.found.insert((parent, name.into()), id);
@@ -182,26 +190,27 @@ impl<'a> Builder<'a> {
         let router = Arc::clone(&self.input.router);
         let folders: Vec<DirId> =
             router.folders().iter().map(|folder| self.path(DirId::ROOT, folder.as_bytes())).collect();
+        let catalogue = Arc::clone(&self.input.catalogue);
+        let outline = catalogue.outline();
         // Samples come in path order: nearly always the folder is that of the sample before.
-        let mut last: Vec<Option<(&[u8], DirId)>> = vec![None; folders.len()];
-        for (id, (sample, verdict)) in self.input.catalogue.samples().iter().zip(verdicts).enumerate() {
-            if verdict.reason == Reason::Hidden || !sample.is_present() {
+        let mut last: Vec<Option<(u32, DirId)>> = vec![None; folders.len()];
+        for (id, verdict) in verdicts.iter().enumerate() {
+            if verdict.reason == Reason::Hidden || outline.line_len[id] == 0 {
                 continue;
             }
             let folder = usize::from(verdict.folder);
-            let inner = match router.layout() {
-                Layout::Flat => b"",
-                Layout::Preserve => sample.folder(),
-                Layout::ByPack => {
-                    let path = sample.folder();
-                    path.split(|&b| b == b'/').next().unwrap_or_default()
-                }
-            };
             let dir = match last[folder] {
-                Some((path, dir)) if path == inner => dir,
+                Some((number, dir)) if number == outline.folder[id] => dir,
                 _ => {
+                    let path = catalogue.samples()[id].folder();
+                    let inner = match router.layout() {
+                        Layout::Flat => b"",
+                        Layout::Preserve => path,
+                        Layout::ByPack => path.split(|&b| b == b'/').next().unwrap_or_default(),
+                    };
                     let dir = self.path(folders[folder], inner);
-                    last[folder] = Some((inner, dir));
+                    last[folder] = Some((outline.folder[id], dir));
+                    self.dirs[dir.0 as usize].takes_from(|other| catalogue.samples()[other as usize].folder() == path);
                     dir
                 }
             };
@@ -220,9 +229,8 @@ impl<'a> Builder<'a> {
         let mut ids: Vec<u32> = (0..samples.len() as u32)
             .filter(|&id| asked(&verdicts[id as usize]) && samples[id as usize].is_present())
             .collect();
-        let order = |a: &u32, b: &u32| {
-            verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b))
-        };
+        let order =
+            |a: &u32, b: &u32| verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b));
         if ids.len() > UNCERTAIN_MAX {
             ids.select_nth_unstable_by(UNCERTAIN_MAX, order);
             ids.truncate(UNCERTAIN_MAX);
@@ -230,8 +238,7 @@ impl<'a> Builder<'a> {
         ids.sort_unstable_by(order);
         for (rank, &id) in ids.iter().enumerate() {
             let sample = &samples[id as usize];
-            let best = sample.probs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            let (label, percent) = best.map_or(("?", 0.0), |(label, prob)| {
+            let (label, percent) = sample.best_label().map_or(("?", 0.0), |(label, prob)| {
                 (self.input.labels.get(label).map_or("?", |label| &label[..]), prob * 100.0)
             });
             let mut name = format!("{:03} {label} {percent:.0}% ", rank + 1).into_bytes();
@@ -287,10 +294,14 @@ impl<'a> Builder<'a> {
     /// it and the others get their content's hash; a folder's name goes before a sample's.
     fn listing(&mut self, pending: &[Pending], dir: &Pending) -> Vec<Entry> {
         let catalogue = Arc::clone(&self.input.catalogue);
+        if !dir.mixed && dir.others.is_empty() {
+            // In path order, and so in the order of their names, each of which is there once.
+            return dir.samples.iter().map(|&id| Entry { node: Node::Sample(id), name: OWN_NAME }).collect();
+        }
         let name = |id: u32| catalogue.samples()[id as usize].name();
+        let rank = catalogue.name_rank();
         let mut ids = dir.samples.clone();
-        if !ids.is_sorted_by(|&a, &b| name(a) <= name(b)) {
-            let rank = catalogue.name_rank();
+        if dir.mixed {
             ids.sort_unstable_by_key(|&id| (rank[id as usize], id));
         }
         let taken: HashSet<Cow<'_, [u8]>> =
@@ -299,13 +310,16 @@ impl<'a> Builder<'a> {
         let mut clashing = Vec::new();
         let mut before: Option<u32> = None;
         for &id in &ids {
-            let twin = before.is_some_and(|before| name(before) == name(id));
+            let twin = before.is_some_and(|before| rank[before as usize] == rank[id as usize]);
             if twin || (!taken.is_empty() && taken.contains(name(id))) {
                 clashing.push(id);
             } else {
                 entries.push(Entry { node: Node::Sample(id), name: OWN_NAME });
             }
             before = Some(id);
+        }
+        if clashing.is_empty() && dir.others.is_empty() {
+            return entries;
         }
         if !clashing.is_empty() {
             let mut taken: HashSet<Vec<u8>> = taken.into_iter().map(Cow::into_owned).collect();
@@ -337,7 +351,10 @@ impl<'a> Builder<'a> {
         let made = tags.iter().map(|tag| tagged(sample.name(), tag)).find(|made| !taken.contains(made));
         // The inode number is unique, so only a file that was named to look like this one can be in the way.
         made.unwrap_or_else(|| {
-            (2u64..).map(|n| tagged(sample.name(), &format!("{path} {n}"))).find(|made| !taken.contains(made)).unwrap_or_default()
+            (2u64..)
+                .map(|n| tagged(sample.name(), &format!("{path} {n}")))
+                .find(|made| !taken.contains(made))
+                .unwrap_or_default()
         })
     }
 

@@ -7,6 +7,7 @@ use super::ino::{self, Ino};
 use crate::archive::ContentHash;
 use crate::audio::Attributes;
 use crate::index::Status;
+use crate::rules::Subject;
 
 /// One sample of the archive with what was heard in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,25 @@ impl Sample {
         }
     }
 
+    /// The likeliest fine label, by its place in label order, and its probability.
+    pub fn best_label(&self) -> Option<(usize, f32)> {
+        let best = self.probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        best.filter(|_| !self.probs.is_empty())
+    }
+
+    /// What the rules look at, with what a person said of it.
+    pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
+        Subject {
+            path: &self.path,
+            size: self.size,
+            status: self.status,
+            attributes: self.attributes.as_ref(),
+            probs: &self.probs,
+            override_label: said,
+            gate_refused: false,
+        }
+    }
+
     /// Whether it is shown: everything but what is known to be missing.
     pub fn is_present(&self) -> bool {
         self.status != Status::Missing
@@ -60,6 +80,33 @@ pub struct Catalogue {
     by_ino: HashMap<Ino, u32>,
     by_hash: OnceLock<Arc<[u32]>>,
     name_rank: OnceLock<Box<[u32]>>,
+    totals: OnceLock<Totals>,
+    outline: OnceLock<Outline>,
+}
+
+/// What making a view asks of every sample, side by side, so that the samples themselves need not be looked at.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// Raised by one where a sample lies in another folder of the archive than the sample before it.
+    pub folder: Box<[u32]>,
+    /// Length in bytes of the sample's line in a manifest; 0 where the sample is missing.
+    pub line_len: Box<[u32]>,
+}
+
+/// Counts that no rule changes.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub present: u64,
+    pub failed: u64,
+    pub missing: u64,
+    /// Present samples whose content is known.
+    pub hashed: u64,
+    pub bytes: u64,
+    pub seconds: f64,
+    /// By status, in the order of [`Status::ALL`].
+    pub statuses: [u64; Status::ALL.len()],
+    /// Present samples by their likeliest fine label.
+    pub fine: Vec<u64>,
 }
 
 impl Catalogue {
@@ -78,7 +125,15 @@ impl Catalogue {
             by_ino.insert(number, id as u32);
             inos.push(number);
         }
-        Self { samples, inos, by_ino, by_hash: OnceLock::new(), name_rank: OnceLock::new() }
+        Self {
+            samples,
+            inos,
+            by_ino,
+            by_hash: OnceLock::new(),
+            name_rank: OnceLock::new(),
+            totals: OnceLock::new(),
+            outline: OnceLock::new(),
+        }
     }
 
     /// This catalogue with samples put in or replaced, and others taken out.
@@ -143,6 +198,51 @@ impl Catalogue {
             });
             ids.dedup_by(|later, earlier| hash(*later) == hash(*earlier));
             ids.into()
+        })
+    }
+
+    /// What making a view asks of every sample.
+    pub(super) fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| {
+            let mut number = 0;
+            let mut before: &[u8] = b"";
+            let folder = self.samples.iter().map(|sample| {
+                if sample.folder() != before {
+                    number += 1;
+                    before = sample.folder();
+                }
+                number
+            });
+            let folder = folder.collect();
+            let line_len = self.samples.iter().map(|sample| match sample.is_present() {
+                true => super::generated::manifest_line(&sample.path).len() as u32 + 1,
+                false => 0,
+            });
+            Outline { folder, line_len: line_len.collect() }
+        })
+    }
+
+    /// Counts that no rule changes.
+    pub(super) fn totals(&self) -> &Totals {
+        self.totals.get_or_init(|| {
+            let mut totals = Totals::default();
+            for sample in &self.samples {
+                totals.statuses[sample.status as usize] += 1;
+                if !sample.is_present() {
+                    totals.missing += 1;
+                    continue;
+                }
+                totals.present += 1;
+                totals.failed += u64::from(sample.status.is_error());
+                totals.hashed += u64::from(sample.hash.is_some());
+                totals.bytes += sample.size;
+                totals.seconds += sample.attributes.as_ref().map_or(0.0, |attributes| attributes.duration_sec);
+                if let Some((label, _)) = sample.best_label() {
+                    totals.fine.resize(totals.fine.len().max(sample.probs.len()), 0);
+                    totals.fine[label] += 1;
+                }
+            }
+            totals
         })
     }
 

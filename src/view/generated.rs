@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::catalogue::{Catalogue, Sample};
 use super::tree::View;
+use crate::index::Status;
 use crate::rules::{FolderId, Reason, Router, Verdict};
 
 /// A file that drumfs makes.
@@ -109,43 +110,44 @@ pub struct Numbers {
 
 impl Numbers {
     pub(super) fn count(catalogue: &Catalogue, router: &Router, verdicts: &[Verdict], labels: &[String]) -> Self {
-        let mut numbers = Self::default();
+        let totals = catalogue.totals();
+        let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
-        let mut fine = vec![0u64; labels.len()];
         let mut manifest_len = folders.clone();
-        for (sample, verdict) in catalogue.samples().iter().zip(verdicts) {
-            *numbers.statuses.entry(sample.status.name()).or_default() += 1;
-            if !sample.is_present() {
-                numbers.missing += 1;
+        for (&line_len, verdict) in catalogue.outline().line_len.iter().zip(verdicts) {
+            if line_len == 0 {
                 continue;
             }
-            numbers.samples += 1;
-            numbers.failed += u64::from(sample.status.is_error());
-            numbers.bytes += sample.size;
-            numbers.seconds += sample.attributes.as_ref().map_or(0.0, |attributes| attributes.duration_sec);
-            *numbers.reasons.entry(verdict.reason.name()).or_default() += 1;
-            let best = sample.probs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            if let Some(count) = best.and_then(|(label, _)| fine.get_mut(label)) {
+            reasons[verdict.reason as usize] += 1;
+            if verdict.reason != Reason::Hidden
+                && let Some(count) = folders.get_mut(usize::from(verdict.folder))
+            {
                 *count += 1;
-            }
-            if verdict.reason == Reason::Hidden {
-                numbers.hidden += 1;
-            } else if let Some(count) = folders.get_mut(usize::from(verdict.folder)) {
-                *count += 1;
-                manifest_len[usize::from(verdict.folder)] += manifest_line(&sample.path).len() as u64 + 1;
+                manifest_len[usize::from(verdict.folder)] += u64::from(line_len);
             }
         }
-        let hashed = catalogue.samples().iter().filter(|s| s.is_present() && s.hash.is_some()).count();
-        numbers.duplicates = (hashed - catalogue.by_hash().len()) as u64;
-        numbers.folders = router.folders().iter().cloned().zip(folders).collect();
-        numbers.fine_labels = labels.iter().cloned().zip(fine).filter(|(_, count)| *count > 0).collect();
-        numbers.manifest_len = manifest_len;
-        numbers
+        let counted = |names: &[&'static str], counts: &[u64]| -> BTreeMap<&'static str, u64> {
+            names.iter().copied().zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+        };
+        Self {
+            samples: totals.present,
+            failed: totals.failed,
+            missing: totals.missing,
+            hidden: reasons[Reason::Hidden as usize],
+            duplicates: totals.hashed - catalogue.by_hash().len() as u64,
+            folders: router.folders().iter().cloned().zip(folders).collect(),
+            reasons: counted(&Reason::ALL.map(Reason::name), &reasons),
+            statuses: counted(&Status::ALL.map(Status::name), &totals.statuses),
+            fine_labels: labels.iter().cloned().zip(totals.fine.iter().copied()).filter(|(_, n)| *n > 0).collect(),
+            bytes: totals.bytes,
+            seconds: totals.seconds,
+            manifest_len,
+        }
     }
 }
 
 /// A path as a line of a manifest: as it is, but that a newline in it is written `\n`.
-fn manifest_line(path: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn manifest_line(path: &[u8]) -> Cow<'_, [u8]> {
     if path.contains(&b'\n') {
         let mut line = Vec::with_capacity(path.len() + 8);
         for &byte in path {

@@ -12,7 +12,7 @@ pub use build::ViewInput;
 pub use catalogue::{Catalogue, Sample};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
-pub use tree::{DirId, Node, View};
+pub use tree::{BuildTimes, DirId, Node, View};
 
 /// The inode number of `_control`, in every view.
 pub fn control_ino() -> Ino {

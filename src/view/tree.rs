@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::catalogue::{Catalogue, Sample};
 use super::generated::{Generated, Numbers};
@@ -87,6 +87,26 @@ pub struct View {
     pub epoch: u64,
     /// Why the last save of rules.yml was refused, while it is.
     pub rules_error: Option<Arc<str>>,
+    /// How long it took to make.
+    pub times: BuildTimes,
+}
+
+/// How long the making of a view took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BuildTimes {
+    /// Asking the rules about every sample.
+    pub route: Duration,
+    /// Folders, names and their order.
+    pub tree: Duration,
+    /// Counting.
+    pub count: Duration,
+}
+
+impl BuildTimes {
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        self.route + self.tree + self.count
+    }
 }
 
 impl View {
@@ -122,7 +142,7 @@ impl View {
 
     /// The same tree with another word on the last save of rules.yml.
     pub fn with_rules_error(&self, rules_error: Option<Arc<str>>, epoch: u64) -> Self {
-        Self { tree: Arc::clone(&self.tree), epoch, rules_error }
+        Self { tree: Arc::clone(&self.tree), epoch, rules_error, times: self.times }
     }
 
     fn dir(&self, dir: DirId) -> &Dir {
@@ -182,12 +202,6 @@ impl View {
         }
         parts.reverse();
         parts.join(&b'/')
-    }
-
-    /// Whether nothing in a folder or the folder itself belongs to the class folders: `_control` and its like.
-    pub fn is_reserved(&self, dir: DirId) -> bool {
-        let path = self.dir_path(dir);
-        path.starts_with(b"_")
     }
 
     fn shows(&self, node: Node) -> bool {

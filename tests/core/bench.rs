@@ -175,9 +175,10 @@ impl Bench {
 
     /// The view as it should be, made anew.
     pub fn expected(&self) -> View {
-        let samples = self.known.iter().map(|(path, (entry, analysis))| {
-            Arc::new(join(path, entry, Some(analysis), classifier()))
-        });
+        let samples = self
+            .known
+            .iter()
+            .map(|(path, (entry, analysis))| Arc::new(join(path, entry, Some(analysis), classifier())));
         let said: HashMap<ContentHash, Override> = self
             .said
             .iter()

@@ -37,28 +37,87 @@ const BAD: [&str; 6] = [
 
 #[derive(Debug, Clone)]
 enum Op {
-    Save { text: usize, piece: usize },
-    SaveBad { text: usize, piece: usize },
+    Save {
+        text: usize,
+        piece: usize,
+    },
+    SaveBad {
+        text: usize,
+        piece: usize,
+    },
     /// A text that is cut off, and a handle that is closed without a flush.
-    Abandon { text: usize, cut: Index },
-    RenameOver { text: usize, good: bool },
-    Remove { text: usize },
-    Override { path: usize, by_hash: bool, label: &'static str, piece: usize, newline: bool },
-    TakeBack { path: usize },
-    BadOverride { line: usize, piece: usize },
-    Hear { path: usize, content: u8, label: usize },
-    ChangeUnseen { path: usize, content: u8 },
-    Miss { path: usize },
-    Forget { path: usize },
-    DeleteOriginal { path: usize },
-    Open { path: usize },
-    Read { handle: Index, offset: u64, size: usize },
-    Release { handle: Index },
-    OpenFolder { folder: Index },
-    List { handle: Index, room: usize, restart: bool },
-    Refused { node: Index },
-    Nonsense { ino: u64 },
-    Scratch { name: u8, bytes: Vec<u8> },
+    Abandon {
+        text: usize,
+        cut: Index,
+    },
+    RenameOver {
+        text: usize,
+        good: bool,
+    },
+    Remove {
+        text: usize,
+    },
+    Override {
+        path: usize,
+        by_hash: bool,
+        label: &'static str,
+        piece: usize,
+        newline: bool,
+    },
+    TakeBack {
+        path: usize,
+    },
+    BadOverride {
+        line: usize,
+        piece: usize,
+    },
+    Hear {
+        path: usize,
+        content: u8,
+        label: usize,
+    },
+    ChangeUnseen {
+        path: usize,
+        content: u8,
+    },
+    Miss {
+        path: usize,
+    },
+    Forget {
+        path: usize,
+    },
+    DeleteOriginal {
+        path: usize,
+    },
+    Open {
+        path: usize,
+    },
+    Read {
+        handle: Index,
+        offset: u64,
+        size: usize,
+    },
+    Release {
+        handle: Index,
+    },
+    OpenFolder {
+        folder: Index,
+    },
+    List {
+        handle: Index,
+        room: usize,
+        restart: bool,
+    },
+    Refused {
+        node: Index,
+    },
+    Nonsense {
+        ino: u64,
+    },
+    Scratch {
+        name: u8,
+        bytes: Vec<u8>,
+    },
     Restart,
 }
 
@@ -246,7 +305,9 @@ impl Run {
             Op::TakeBack { path } => {
                 let Some((entry, _)) = self.bench.known.get(PATHS[*path].as_bytes()) else { return };
                 let hash = entry.hash.unwrap();
-                self.bench.append(format!("{{\"hash\": \"{}\", \"label\": null}}\n", hash.to_hex()).as_bytes()).unwrap();
+                self.bench
+                    .append(format!("{{\"hash\": \"{}\", \"label\": null}}\n", hash.to_hex()).as_bytes())
+                    .unwrap();
                 self.bench.said.remove(&hash);
             }
             Op::BadOverride { line, piece } => {
@@ -390,7 +451,9 @@ impl Run {
         let folders: Vec<(Vec<u8>, Entries)> = written_out(&self.bench.view()).into_iter().collect();
         let (path, entries) = &folders[folder.index(folders.len())];
         let view = self.bench.view();
-        let dir = if path.is_empty() { DirId::ROOT } else {
+        let dir = if path.is_empty() {
+            DirId::ROOT
+        } else {
             match view.resolve(path) {
                 Some(Node::Dir(dir)) => dir,
                 other => panic!("{other:?}"),

@@ -12,8 +12,14 @@ fn printed(arguments: &[&str]) -> String {
 #[test]
 fn the_help_of_every_command_is_enough() {
     for (arguments, words) in [
-        (&["--help"][..], &["mount", "index", "rules", "completions", "man", "--store", "--config", "Exit codes", "3 done"][..]),
-        (&["index", "--help"], &["ARCHIVE", "--threads", "--forget-missing", "--repair", "--json", "Ctrl-C", "--store"]),
+        (
+            &["--help"][..],
+            &["mount", "index", "rules", "completions", "man", "--store", "--config", "Exit codes", "3 done"][..],
+        ),
+        (
+            &["index", "--help"],
+            &["ARCHIVE", "--threads", "--forget-missing", "--repair", "--json", "Ctrl-C", "--store"],
+        ),
         (&["infer", "--help"], &["ARCHIVE", "--threads"]),
         (&["mount", "--help"], &["ARCHIVE", "MOUNTPOINT", "--store"]),
         (&["rules", "--help"], &["check", "explain", "diff"]),

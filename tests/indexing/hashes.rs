@@ -29,9 +29,7 @@ fn xxh64(data: &[u8]) -> u64 {
         0x27D4_EB2F_1656_67C5,
     ];
     let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
-    let round = |acc: u64, lane: u64| {
-        acc.wrapping_add(lane.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0])
-    };
+    let round = |acc: u64, lane: u64| acc.wrapping_add(lane.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0]);
     let mut rest = data;
     let mut acc = if data.len() < 32 {
         P[4]

@@ -5,7 +5,7 @@ mod commands;
 mod hashes;
 mod odd_files;
 mod refusals;
+mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
-mod stopping;
 mod whole_archive;

@@ -121,7 +121,8 @@ fn a_model_that_is_none_is_refused() {
 
 #[test]
 fn wrong_usage_exits_2() {
-    for arguments in [&["index"][..], &["index", ".", "--threads", "0"], &["index", ".", "--nonsense"], &["no-command"]] {
+    for arguments in [&["index"][..], &["index", ".", "--threads", "0"], &["index", ".", "--nonsense"], &["no-command"]]
+    {
         let output = drumfs().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--help"), "{output:?}");

@@ -231,9 +231,10 @@ impl Known {
         let store = options.open().unwrap().store;
         let samples: BTreeMap<_, _> = store.samples().map(Result::unwrap).collect();
         let model = classifier().model_id();
-        let heard = samples.values().filter_map(|entry| entry.hash).filter_map(|hash| {
-            Some((hash.to_hex(), store.analysis(&hash, model).unwrap()?))
-        });
+        let heard = samples
+            .values()
+            .filter_map(|entry| entry.hash)
+            .filter_map(|hash| Some((hash.to_hex(), store.analysis(&hash, model).unwrap()?)));
         let heard = heard.collect();
         Self { samples, heard }
     }

@@ -30,8 +30,23 @@ fn folder() -> impl Strategy<Value = Vec<u8>> {
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let names = vec![
-        "k.wav", "k.wav", "k.WAV", "k", "808", "deep", "k.tar.wav", ".wav.", "a b.aif", "BD_019.wav", "Snare 1.flac",
-        "demo.wav", "two\nlines.wav", "Übung.wav", "Kick", "00", "x.y.z",
+        "k.wav",
+        "k.wav",
+        "k.WAV",
+        "k",
+        "808",
+        "deep",
+        "k.tar.wav",
+        ".wav.",
+        "a b.aif",
+        "BD_019.wav",
+        "Snare 1.flac",
+        "demo.wav",
+        "two\nlines.wav",
+        "Übung.wav",
+        "Kick",
+        "00",
+        "x.y.z",
     ];
     prop_oneof![
         10 => select(names).prop_map(|name| name.as_bytes().to_vec()),
@@ -103,8 +118,17 @@ pub fn samples() -> impl Strategy<Value = Vec<Arc<Sample>>> {
 
 fn route() -> impl Strategy<Value = String> {
     let condition = select(vec![
-        "path: \"a/**\"", "path: \"**/808*\"", "name: \"*k*\"", "name: \"*demo*\"", "label: Kick", "duration: \"> 4.0\"",
-        "label: Snare", "confidence: \"< 0.5\"", "size: \"> 1500\"", "reason: low_confidence", "fine_label: Clap",
+        "path: \"a/**\"",
+        "path: \"**/808*\"",
+        "name: \"*k*\"",
+        "name: \"*demo*\"",
+        "label: Kick",
+        "duration: \"> 4.0\"",
+        "label: Snare",
+        "confidence: \"< 0.5\"",
+        "size: \"> 1500\"",
+        "reason: low_confidence",
+        "fine_label: Clap",
     ]);
     let end = prop_oneof![
         4 => select(vec!["Loops", "Kick/808", "Kick/a", "Kick/a/b", "Snare/pack.wav", "Deep/er/still", "Kick.txt",
@@ -123,7 +147,8 @@ pub fn rules() -> impl Strategy<Value = String> {
         1 => Just("target_labels: all\n".to_owned()),
         1 => subsequence(fine, 1..8).prop_map(|labels| format!("target_labels: [{}]\n", labels.join(", "))),
     ];
-    let word = |key: &'static str, words: Vec<&'static str>| select(words).prop_map(move |word| format!("{key}: {word}\n"));
+    let word =
+        |key: &'static str, words: Vec<&'static str>| select(words).prop_map(move |word| format!("{key}: {word}\n"));
     (
         targets,
         word("layout", vec!["preserve", "flat", "by-pack"]),
@@ -142,9 +167,8 @@ pub fn rules() -> impl Strategy<Value = String> {
 pub fn overrides() -> impl Strategy<Value = HashMap<ContentHash, Override>> {
     let label = select(vec!["Kick", "Snare", "Clap", "Rim", "misc", "Loops", "Kick/808", "Gone"]);
     prop::collection::hash_map(0..30u8, label, 0..6).prop_map(|said| {
-        let entry = |(content, label): (u8, &str)| {
-            (hash(content), Override { label: label.to_owned(), note: None, at: 1.0 })
-        };
+        let entry =
+            |(content, label): (u8, &str)| (hash(content), Override { label: label.to_owned(), note: None, at: 1.0 });
         said.into_iter().map(entry).collect()
     })
 }

@@ -129,8 +129,10 @@ fn contents_are_listed_once(input: &Input, view: &View) -> TestCaseResult {
     let present: BTreeSet<String> =
         input.samples.iter().filter(|s| s.is_present()).filter_map(|s| s.hash).map(|hash| hash.to_hex()).collect();
     let entries: Entries = written_out(view).remove(&b"_by-id"[..]).unwrap();
-    let listed: Vec<String> =
-        entries.iter().map(|(name, _, _)| String::from_utf8_lossy(name).split('.').next().unwrap().to_owned()).collect();
+    let listed: Vec<String> = entries
+        .iter()
+        .map(|(name, _, _)| String::from_utf8_lossy(name).split('.').next().unwrap().to_owned())
+        .collect();
     prop_assert_eq!(listed.len(), present.len());
     prop_assert_eq!(&listed.into_iter().collect::<BTreeSet<_>>(), &present);
     for (name, _, what) in entries {
@@ -153,7 +155,8 @@ fn manifests_are_true(input: &Input, view: &View) -> TestCaseResult {
             .iter()
             .filter(|(_, of)| of == folder)
             .flat_map(|(sample, _)| {
-                let mut line = sample.path.iter().flat_map(|&byte| if byte == b'\n' { vec![b'\\', b'n'] } else { vec![byte] });
+                let mut line =
+                    sample.path.iter().flat_map(|&byte| if byte == b'\n' { vec![b'\\', b'n'] } else { vec![byte] });
                 let mut line: Vec<u8> = line.by_ref().collect();
                 line.push(b'\n');
                 line
@@ -162,7 +165,10 @@ fn manifests_are_true(input: &Input, view: &View) -> TestCaseResult {
         prop_assert_eq!(&text[..], &expected[..], "{}", folder);
         let path = format!("_manifests/{folder}.txt");
         prop_assert_eq!(view.resolve(path.as_bytes()), Some(Node::Generated(manifest)), "{}", path);
-        prop_assert_eq!(view.numbers().folders[folder], input.shown().iter().filter(|(_, of)| of == folder).count() as u64);
+        prop_assert_eq!(
+            view.numbers().folders[folder],
+            input.shown().iter().filter(|(_, of)| of == folder).count() as u64
+        );
     }
     for made in [Generated::Stats, Generated::Summary, Generated::Errors] {
         let text = view.generated_text(made).unwrap();

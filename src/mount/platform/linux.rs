@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
+use fuser::{Config, Filesystem, MountOption, Session};
 
 use super::{FS_TYPE, OwnMount, State};
 use crate::mount::session::MountError;
@@ -19,12 +19,17 @@ use crate::mount::session::MountError;
 /// As root mount(2) is called here and not by fuser, which gives every mount the bare type `fuse`: the type is how a
 /// dead mount of ours is told from somebody else's.
 pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
-    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
-    let device = device.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => MountError::NoFuseDevice,
-        _ => MountError::FuseDevice { source },
-    })?;
-    match mount_directly(&device, at, &config) {
+    let device = match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        Ok(device) => device,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(MountError::NoFuseDevice),
+        // Where the device is for root alone, fusermount3 opens it. It can't be opened once more for each thread, then.
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied && has_fusermount() => {
+            config.clone_fd = false;
+            return mount_with_help(filesystem, at, config);
+        }
+        Err(source) => return Err(MountError::FuseDevice { source }),
+    };
+    match mount_directly(&device, at) {
         Ok(()) => {
             let acl = config.acl;
             Session::from_fd(filesystem, OwnedFd::from(device), acl, config).map_err(|source| {
@@ -37,40 +42,36 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
             if !has_fusermount() {
                 return Err(MountError::NoFusermount);
             }
-            config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
-            config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
-            Session::new(filesystem, at, &config).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied if source.to_string().contains("user_allow_other") => {
-                    MountError::AllowOther
-                }
-                _ => MountError::Mount { path: at.to_owned(), source },
-            })
+            mount_with_help(filesystem, at, config)
         }
         Err(source) => Err(MountError::Mount { path: at.to_owned(), source }),
     }
 }
 
-fn mount_directly(device: &File, at: &Path, config: &Config) -> io::Result<()> {
+/// Mounts through fusermount3.
+fn mount_with_help<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
+    config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
+    config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
+    Session::new(filesystem, at, &config).map_err(|source| MountError::Mount { path: at.to_owned(), source })
+}
+
+fn mount_directly(device: &File, at: &Path) -> io::Result<()> {
     let mode = fs::metadata(at)?.mode();
     // SAFETY: getuid and getgid have no preconditions.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-    let mut options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
-    if config.acl != SessionACL::Owner {
-        options.push_str(",allow_other");
-    }
+    let options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
     let (source, kind) = (CString::new("drumfs")?, CString::new(FS_TYPE)?);
     let (at, options) = (CString::new(at.as_os_str().as_bytes())?, CString::new(options)?);
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
     // SAFETY: all five pointers are to NUL-terminated strings that outlive the call.
-    let done =
-        unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    let done = unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn has_fusermount() -> bool {
-    ["fusermount3", "fusermount"].iter().any(|name| {
-        Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    })
+    ["fusermount3", "fusermount"]
+        .iter()
+        .any(|name| Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
 }
 
 /// Takes a mount down. What is still open in it goes on until it is closed; the name is free at once.
@@ -88,7 +89,8 @@ pub fn unmount(at: &Path) -> io::Result<()> {
         return Err(error);
     }
     for name in ["fusermount3", "fusermount"] {
-        let run = Command::new(name).args(["-u", "-z", "--"]).arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let run =
+            Command::new(name).args(["-u", "-z", "--"]).arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if run.is_ok_and(|status| status.success()) {
             return Ok(());
         }

@@ -1,0 +1,14 @@
+//! Section by section what the mount promises, each tried with a real mount and real programs. A file an operation or
+//! promise.
+#![cfg(target_os = "linux")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bytes;
+mod concurrent;
+mod crash;
+mod immediate;
+mod overrides;
+mod refusals;
+mod saving;

@@ -1,0 +1,234 @@
+//! Nothing in the view can be created, written or removed: EROFS at the first call that asks, and nothing of it ever
+//! reaches the archive.
+
+use std::ffi::CStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common::mount::Mount;
+use crate::common::snapshot::snapshot;
+use crate::common::tools::{c_path, errno_of, said, shell};
+
+const RULES: &str = "routes:\n  - {path: \"Kicks/**\", to: Kick}\n  - {path: \"Snares/**\", to: Snare}\n";
+
+fn mount() -> Mount {
+    let mount = Mount::of(&["Kicks/deep/kick.wav", "Kicks/deep/boom.wav", "Snares/crack.wav"]);
+    mount.save_rules(RULES).unwrap();
+    mount
+}
+
+/// Runs a system call on the C forms of two paths and gives its errno, 0 where it went well. What it opened is closed.
+fn call(a: &Path, b: &Path, call: impl Fn(&CStr, &CStr) -> libc::c_int) -> i32 {
+    errno_of(call(&c_path(a), &c_path(b)))
+}
+
+fn open(path: &Path, flags: i32) -> i32 {
+    // SAFETY: the path is NUL-terminated and outlives the call; what was opened is closed once.
+    call(path, path, |path, _| unsafe {
+        let fd = libc::open(path.as_ptr(), flags, 0o644);
+        if fd >= 0 { libc::close(fd) } else { fd }
+    })
+}
+
+#[track_caller]
+fn refused(what: &str, path: &Path, errno: i32) {
+    assert_eq!(errno, libc::EROFS, "{what} {}: {}", path.display(), std::io::Error::from_raw_os_error(errno));
+}
+
+/// Every call that changes a file or folder that is there.
+fn change_what_is_there(path: &Path) {
+    // SAFETY, here and below: every pointer is to a NUL-terminated string or a value that outlives the call.
+    let is_dir = path.is_dir();
+    if !is_dir {
+        for (what, flags) in [
+            ("open for write", libc::O_WRONLY),
+            ("open for both", libc::O_RDWR),
+            ("open to append", libc::O_WRONLY | libc::O_APPEND),
+            ("open to truncate", libc::O_WRONLY | libc::O_TRUNC),
+            ("open to read and truncate", libc::O_RDONLY | libc::O_TRUNC),
+            ("open or create", libc::O_WRONLY | libc::O_CREAT),
+        ] {
+            refused(what, path, open(path, flags));
+        }
+        refused("truncate", path, call(path, path, |path, _| unsafe { libc::truncate(path.as_ptr(), 0) }));
+        refused("grow", path, call(path, path, |path, _| unsafe { libc::truncate(path.as_ptr(), 1 << 20) }));
+        refused("unlink", path, call(path, path, |path, _| unsafe { libc::unlink(path.as_ptr()) }));
+    } else {
+        refused("rmdir", path, call(path, path, |path, _| unsafe { libc::rmdir(path.as_ptr()) }));
+    }
+    refused("chmod", path, call(path, path, |path, _| unsafe { libc::chmod(path.as_ptr(), 0o600) }));
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        refused("chown", path, call(path, path, |path, _| unsafe { libc::chown(path.as_ptr(), 1, 1) }));
+    }
+    let now = [libc::timespec { tv_sec: 1, tv_nsec: 0 }; 2];
+    refused(
+        "utimes",
+        path,
+        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), now.as_ptr(), 0) }),
+    );
+    refused(
+        "touch",
+        path,
+        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0) }),
+    );
+    refused(
+        "setxattr",
+        path,
+        call(path, path, |path, _| unsafe {
+            libc::setxattr(path.as_ptr(), c"user.colour".as_ptr(), c"red".as_ptr().cast(), 3, 0)
+        }),
+    );
+    refused("access", path, call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::W_OK) }));
+    assert_eq!(call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::R_OK) }), 0);
+}
+
+/// Every call that makes something new at `path`.
+fn make_something_new(path: &Path, other: &Path) {
+    refused("creat", path, open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
+    refused("create anew", path, open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL));
+    refused("mkdir", path, call(path, path, |path, _| unsafe { libc::mkdir(path.as_ptr(), 0o755) }));
+    refused("symlink", path, call(other, path, |to, path| unsafe { libc::symlink(to.as_ptr(), path.as_ptr()) }));
+    refused("link", path, call(other, path, |from, path| unsafe { libc::link(from.as_ptr(), path.as_ptr()) }));
+    for kind in [libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK] {
+        refused("mknod", path, call(path, path, |path, _| unsafe { libc::mknod(path.as_ptr(), kind | 0o644, 0) }));
+    }
+    refused("rename", path, rename(other, path));
+}
+
+fn rename(from: &Path, to: &Path) -> i32 {
+    call(from, to, |from, to| unsafe { libc::rename(from.as_ptr(), to.as_ptr()) })
+}
+
+#[test]
+fn every_change_in_the_view_is_refused_at_the_first_call_and_the_archive_stays() {
+    let mount = mount();
+    let before = snapshot(&mount.archive);
+    let view = snapshot(&mount.path("Kick"));
+    let kick = mount.path("Kick/Kicks/deep/kick.wav");
+    let by_id = crate::common::snapshot::paths_in(&mount.path("_by-id"));
+    let uncertain = crate::common::snapshot::paths_in(&mount.path("_uncertain"));
+    let mut there: Vec<PathBuf> = [
+        "Kick",
+        "Kick/Kicks",
+        "Kick/Kicks/deep",
+        "Snare",
+        "misc",
+        "_by-id",
+        "_uncertain",
+        "_manifests",
+        "_stats.json",
+        "_rebuild_summary.json",
+        "_errors.txt",
+        "_manifests/Kick.txt",
+        "_control/index.jsonl",
+        "_control/status.json",
+    ]
+    .iter()
+    .map(|path| mount.path(path))
+    .collect();
+    there.push(kick.clone());
+    there.extend(by_id.first().cloned());
+    there.extend(uncertain.first().cloned());
+    there.iter().for_each(|path| change_what_is_there(path));
+    for folder in ["", "Kick", "Kick/Kicks", "Kick/Kicks/deep", "misc", "_by-id", "_uncertain", "_manifests"] {
+        make_something_new(&mount.path(folder).join("new"), &kick);
+    }
+    assert_eq!(snapshot(&mount.path("Kick")), view);
+    assert_eq!(snapshot(&mount.archive), before);
+}
+
+#[test]
+fn renames_within_out_of_into_and_across_class_folders_are_refused() {
+    let mount = mount();
+    let before = snapshot(&mount.archive);
+    let kick = mount.path("Kick/Kicks/deep/kick.wav");
+    let scratch = mount.path("_control/scratch");
+    fs::write(&scratch, "a file beside the control files").unwrap();
+    for (from, to) in [
+        (kick.clone(), mount.path("Kick/Kicks/deep/other.wav")),
+        (kick.clone(), mount.path("Kick/Kicks/deep/boom.wav")),
+        (kick.clone(), mount.path("Snare/kick.wav")),
+        (kick.clone(), mount.path("Snare/Snares/crack.wav")),
+        (kick.clone(), mount.path("kick.wav")),
+        (kick.clone(), mount.path("_control/kick.wav")),
+        (kick.clone(), mount.rules()),
+        (scratch.clone(), mount.path("Kick/scratch")),
+        (scratch.clone(), kick.clone()),
+        (mount.path("Kick"), mount.path("Bass")),
+        (mount.path("Kick/Kicks"), mount.path("Snare/Kicks")),
+        (mount.path("Kick/Kicks"), mount.path("Snare/Snares")),
+        (mount.path("_stats.json"), mount.path("stats.json")),
+        (mount.path("_control/status.json"), mount.path("_control/status.old")),
+        (mount.path("_control"), mount.path("control")),
+    ] {
+        refused(&format!("rename to {}", to.display()), &from, rename(&from, &to));
+    }
+    let exchange = call(&kick, &mount.path("Snare/Snares/crack.wav"), |a, b| unsafe {
+        libc::renameat2(libc::AT_FDCWD, a.as_ptr(), libc::AT_FDCWD, b.as_ptr(), libc::RENAME_EXCHANGE)
+    });
+    refused("exchange", &kick, exchange);
+    // To and from other file systems the kernel says that itself, and programs that copy instead are refused then.
+    let outside = mount.dir.path().join("outside.wav");
+    assert_eq!(rename(&kick, &outside), libc::EXDEV);
+    fs::write(&outside, "outside").unwrap();
+    assert_eq!(rename(&outside, &mount.path("Kick/outside.wav")), libc::EXDEV);
+    for text in [
+        "mv \"$1\" \"$2/Kick/\"",
+        "cp \"$1\" \"$2/Kick/\"",
+        "cp \"$1\" \"$2/Kick/Kicks/deep/kick.wav\"",
+        "mv \"$2/Kick/Kicks/deep/kick.wav\" \"$2/Snare/\"",
+        "mv \"$2/Kick\" \"$2/Snare/\"",
+        "rm -rf \"$2/Kick\"",
+        "rm -f \"$2/Kick/Kicks/deep/kick.wav\"",
+        "touch \"$2/Kick/Kicks/deep/kick.wav\"",
+        "echo x > \"$2/Kick/x\"",
+        "sed -i s/a/b/ \"$2/_stats.json\"",
+    ] {
+        let done = shell("bash", text, &[&outside, &mount.at]);
+        assert!(!done.status.success(), "{text}");
+        assert!(said(&done).contains("Read-only file system"), "{text}: {}", said(&done));
+    }
+    assert_eq!(fs::read(&kick).unwrap(), fs::read(mount.archive.join("Kicks/deep/kick.wav")).unwrap());
+    assert_eq!(snapshot(&mount.archive), before);
+}
+
+#[test]
+fn sidecars_that_daws_write_beside_samples_are_refused_at_create() {
+    let mount = mount();
+    let before = snapshot(&mount.archive);
+    for name in [
+        "kick.wav.asd",
+        "kick.wav.reapeaks",
+        "kick.reapeaks",
+        "kick.gpk",
+        "kick.pkf",
+        "._kick.wav",
+        ".DS_Store",
+        "Thumbs.db",
+    ] {
+        for folder in ["Kick", "Kick/Kicks/deep"] {
+            let path = mount.path(folder).join(name);
+            refused("create", &path, open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
+            assert!(!path.exists());
+        }
+    }
+    assert_eq!(snapshot(&mount.archive), before);
+}
+
+#[test]
+fn what_control_holds_can_not_be_removed_and_takes_no_folders() {
+    let mount = mount();
+    let control = mount.path("_control");
+    for name in ["index.jsonl", "status.json", "rescan"] {
+        let path = control.join(name);
+        refused("unlink", &path, call(&path, &path, |path, _| unsafe { libc::unlink(path.as_ptr()) }));
+    }
+    let new = control.join("folder");
+    refused("mkdir", &new, call(&new, &new, |path, _| unsafe { libc::mkdir(path.as_ptr(), 0o755) }));
+    refused("symlink", &new, call(&control, &new, |to, path| unsafe { libc::symlink(to.as_ptr(), path.as_ptr()) }));
+    for name in ["rules.yml", "overrides.jsonl", "rescan"] {
+        let path = control.join(name);
+        assert_eq!(call(&path, &path, |path, _| unsafe { libc::access(path.as_ptr(), libc::W_OK) }), 0, "{name}");
+    }
+}
