@@ -99,3 +99,17 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such_also_where_sled_drops_the_errno() {
+        let said = io::Error::new(io::ErrorKind::StorageFull, "Os { code: 28 }");
+        let error = StoreError::sled("store", sled::Error::Io(said));
+        let StoreError::Io { source, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(source.raw_os_error(), Some(libc::ENOSPC));
+        assert!(error.to_string().contains("Free some space"), "{error}");
+    }
+}

@@ -71,8 +71,8 @@ impl Journal {
         Ok(Self { file })
     }
 
-    /// Appends entries and syncs them: when this returns, they are on the disk. Gives the length before, in bytes.
-    pub fn append(&mut self, entries: &[Entry]) -> io::Result<u64> {
+    /// Appends entries and syncs them: when this returns, they are on the disk.
+    pub fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
         let mut text = Vec::new();
         for entry in entries {
             serde_json::to_writer(&mut text, entry)?;
@@ -84,12 +84,7 @@ impl Journal {
             // A half-written line must not swallow the next one.
             self.file.set_len(before)?;
         }
-        written.map(|()| before)
-    }
-
-    /// Cuts the journal back to a length that [`Journal::append`] gave.
-    pub fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len).and_then(|()| self.file.sync_data())
+        written
     }
 
     /// Every entry of the journal at `path` that can be read, oldest first, and how many lines could not.

@@ -201,6 +201,9 @@ impl Store {
     }
 
     /// Records overrides (none as the label takes one back). When this returns they are on the disk.
+    ///
+    /// # Errors
+    /// Where the journal can't be written: then nothing was recorded.
     pub fn set_overrides(
         &self,
         changes: &[(ContentHash, Option<String>, Option<String>)],
@@ -266,6 +269,9 @@ impl Store {
     }
 
     /// Puts rules in force and drops the draft. When this returns they are on the disk.
+    ///
+    /// # Errors
+    /// Where the journal can't be written: then nothing was recorded.
     pub fn accept_rules(&self, text: &str) -> Result<(), StoreError> {
         let at = seconds_now();
         self.journalled(&[JournalEntry { at, event: JournalEvent::Rules { text: text.to_owned() } }], || {
@@ -299,21 +305,20 @@ impl Store {
         self.flush()
     }
 
-    /// Appends to the journal, then does `work` on the database. Where that fails nothing was acknowledged, and the
-    /// journal forgets it again.
+    /// Appends to the journal, then does `work` on the database. A database that fails then, on a full disk for one,
+    /// is no reason to refuse what is on the disk already: it gets it from the journal when it is opened again. sled
+    /// goes on failing until then, also where there is room again.
     fn journalled(
         &self,
         entries: &[JournalEntry],
         work: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let failed = |source| StoreError::io(self.folder.join("journal.jsonl"), source);
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = journal.append(entries).map_err(failed)?;
-        let done = work();
-        if done.is_err() {
-            journal.cut(before).map_err(failed)?;
+        journal.append(entries).map_err(|source| StoreError::io(self.folder.join("journal.jsonl"), source))?;
+        if let Err(error) = work() {
+            log::error!("{error}; what was said is in journal.jsonl and goes into the database at the next start");
         }
-        done
+        Ok(())
     }
 }
 

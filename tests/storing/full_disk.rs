@@ -129,3 +129,40 @@ fn a_pass_on_a_full_disk_says_so_and_goes_on_once_there_is_room() {
     let last = Indexed::of(&index_command(&place.archive(), &store, &[]).output().unwrap());
     assert_eq!((last.code, last.count("unchanged")), (Some(0), COUNT), "{last:?}");
 }
+
+/// Somebody who edits rules in a mount while the disk runs full, makes room, and goes on.
+#[test]
+fn a_store_that_is_open_takes_words_again_once_there_is_room() {
+    let place = Place::new();
+    let small = Small::new(&place.path().join("small"));
+    let options = drumfs::store::OpenOptions { folder: small.path().join("store"), ..place.options(false) };
+    let Small::Mounted(_) = small else {
+        // A limit can't be lifted while a process runs under it: there the words of a child are all there is.
+        let mut command = child::command("write", &options.folder, &place.archive());
+        command.env("DRUMFS_TEST_FROM", "0").env("DRUMFS_TEST_NOTE", "4000");
+        let output = small.apply(&mut command).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("ack ") && text.contains("refused "), "{text}");
+        assert!(!Said::of(&options.open().unwrap().store).overrides.is_empty());
+        return;
+    };
+    let store = options.open().unwrap().store;
+    let note = "n".repeat(4000);
+    let mut acknowledged = 0u64;
+    let error = loop {
+        match store.set_overrides(&[(child::hash(acknowledged), Some("Kick".into()), Some(note.clone()))]) {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("No space left"), "{error}");
+    store.accept_rules(&note).unwrap_err();
+    small.grow();
+    store.set_overrides(&[(child::hash(acknowledged), Some("Snare".into()), None)]).unwrap();
+    store.accept_rules("layout: flat\n").unwrap();
+    drop(store);
+    let said = Said::of(&options.open().unwrap().store);
+    assert_eq!(said.rules.as_deref(), Some("layout: flat\n"));
+    assert_eq!(said.overrides.len() as u64, acknowledged + 1);
+    assert_eq!(said.overrides[&child::hash(acknowledged).to_hex()], "Snare");
+}

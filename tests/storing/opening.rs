@@ -110,3 +110,33 @@ fn the_journal_alone_brings_everything_back_in_the_order_it_was_said() {
     assert_eq!(Said::of(&opened.store), before);
     assert!(opened.notice.is_some_and(|notice| notice.contains("1 lines")), "what could not be read is counted");
 }
+
+/// A database that lost its end looks like one that was never written: the journal knows better.
+#[test]
+fn words_that_a_database_lost_come_back_from_the_journal_and_newer_ones_stay() {
+    let place = Place::new();
+    let store = place.open().unwrap().store;
+    store.set_overrides(&[(hash(1), Some("Kick".into()), None), (hash(2), Some("Tom".into()), None)]).unwrap();
+    store.accept_rules("layout: flat\n").unwrap();
+    drop(store);
+    let journal = place.store().join("journal.jsonl");
+    let older = fs::read(&journal).unwrap();
+    // The database loses a word and the rules.
+    let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+    db.open_tree("overrides").unwrap().remove(hash(1).key()).unwrap();
+    db.open_tree("rules").unwrap().clear().unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let opened = place.open().unwrap();
+    assert!(opened.notice.is_some_and(|notice| notice.contains("lost 2")), "a person is told");
+    let said = Said::of(&opened.store);
+    assert_eq!((said.overrides.len(), said.rules.as_deref()), (2, Some("layout: flat\n")));
+    // Newer words than those of a journal that somebody put back.
+    opened.store.set_overrides(&[(hash(1), Some("Ride".into()), None)]).unwrap();
+    opened.store.accept_rules("layout: by-pack\n").unwrap();
+    let newer = Said::of(&opened.store);
+    drop(opened.store);
+    fs::write(&journal, older).unwrap();
+    let opened = place.open().unwrap();
+    assert_eq!((Said::of(&opened.store), opened.notice), (newer, None));
+}
