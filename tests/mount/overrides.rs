@@ -74,7 +74,8 @@ fn shells_and_python_append() {
         let done = shell(sh, &text, &[&mount.overrides()]);
         assert!(done.status.success(), "{}", said(&done));
         assert_eq!(folders_of(&mount, "one.wav"), [label]);
-        let done = shell(sh, "echo '{\"path\": \"pack/one.wav\", \"label\": \"Kik\"}' >> \"$1\"", &[&mount.overrides()]);
+        let done =
+            shell(sh, "echo '{\"path\": \"pack/one.wav\", \"label\": \"Kik\"}' >> \"$1\"", &[&mount.overrides()]);
         assert!(!done.status.success(), "{sh} hears of the refusal");
         assert_eq!(folders_of(&mount, "one.wav"), [label]);
     }

@@ -62,15 +62,23 @@ fn change_what_is_there(path: &Path) {
         refused("chown", path, call(path, path, |path, _| unsafe { libc::chown(path.as_ptr(), 1, 1) }));
     }
     let now = [libc::timespec { tv_sec: 1, tv_nsec: 0 }; 2];
-    refused("utimes", path, call(path, path, |path, _| unsafe {
-        libc::utimensat(libc::AT_FDCWD, path.as_ptr(), now.as_ptr(), 0)
-    }));
-    refused("touch", path, call(path, path, |path, _| unsafe {
-        libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0)
-    }));
-    refused("setxattr", path, call(path, path, |path, _| unsafe {
-        libc::setxattr(path.as_ptr(), c"user.colour".as_ptr(), c"red".as_ptr().cast(), 3, 0)
-    }));
+    refused(
+        "utimes",
+        path,
+        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), now.as_ptr(), 0) }),
+    );
+    refused(
+        "touch",
+        path,
+        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0) }),
+    );
+    refused(
+        "setxattr",
+        path,
+        call(path, path, |path, _| unsafe {
+            libc::setxattr(path.as_ptr(), c"user.colour".as_ptr(), c"red".as_ptr().cast(), 3, 0)
+        }),
+    );
     refused("access", path, call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::W_OK) }));
     assert_eq!(call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::R_OK) }), 0);
 }
@@ -101,8 +109,20 @@ fn every_change_in_the_view_is_refused_at_the_first_call_and_the_archive_stays()
     let by_id = crate::common::snapshot::paths_in(&mount.path("_by-id"));
     let uncertain = crate::common::snapshot::paths_in(&mount.path("_uncertain"));
     let mut there: Vec<PathBuf> = [
-        "Kick", "Kick/Kicks", "Kick/Kicks/deep", "Snare", "misc", "_by-id", "_uncertain", "_manifests", "_stats.json",
-        "_rebuild_summary.json", "_errors.txt", "_manifests/Kick.txt", "_control/index.jsonl", "_control/status.json",
+        "Kick",
+        "Kick/Kicks",
+        "Kick/Kicks/deep",
+        "Snare",
+        "misc",
+        "_by-id",
+        "_uncertain",
+        "_manifests",
+        "_stats.json",
+        "_rebuild_summary.json",
+        "_errors.txt",
+        "_manifests/Kick.txt",
+        "_control/index.jsonl",
+        "_control/status.json",
     ]
     .iter()
     .map(|path| mount.path(path))
@@ -177,7 +197,16 @@ fn renames_within_out_of_into_and_across_class_folders_are_refused() {
 fn sidecars_that_daws_write_beside_samples_are_refused_at_create() {
     let mount = mount();
     let before = snapshot(&mount.archive);
-    for name in ["kick.wav.asd", "kick.wav.reapeaks", "kick.reapeaks", "kick.gpk", "kick.pkf", "._kick.wav", ".DS_Store", "Thumbs.db"] {
+    for name in [
+        "kick.wav.asd",
+        "kick.wav.reapeaks",
+        "kick.reapeaks",
+        "kick.gpk",
+        "kick.pkf",
+        "._kick.wav",
+        ".DS_Store",
+        "Thumbs.db",
+    ] {
         for folder in ["Kick", "Kick/Kicks/deep"] {
             let path = mount.path(folder).join(name);
             refused("create", &path, open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
