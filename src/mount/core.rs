@@ -16,7 +16,7 @@ use super::errno::FsError;
 use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Message, Shared};
-use super::notify::{ListingGuard, Listings};
+use super::notify::Listings;
 use super::stream::IndexStream;
 use super::{overrides, status};
 use crate::archive::ArchiveRoot;
@@ -111,11 +111,6 @@ impl Core {
     /// The kernel can be told to ask for every name again, so names may be kept for long.
     pub fn names_may_last(&self) {
         self.names_last.store(true, Ordering::Release);
-    }
-
-    /// A listing with attributes begins.
-    pub fn listing(&self) -> ListingGuard<'_> {
-        self.listings.begin()
     }
 
     /// How many handles are open.
@@ -294,6 +289,7 @@ impl Core {
         from: u64,
         add: &mut dyn FnMut(Ino, u64, Kind, &[u8]) -> bool,
     ) -> Result<(), FsError> {
+        self.listed(handle);
         self.list(handle, from, &mut |_, ino, next, kind, name, _| add(ino, next, kind, name))
     }
 
@@ -307,6 +303,9 @@ impl Core {
         from: u64,
         add: &mut dyn FnMut(&Attr, u64, &[u8]) -> bool,
     ) -> Result<(), FsError> {
+        self.listed(handle);
+        // Before the current view is looked at: a swap after this waits for the answer.
+        let mut listing = self.listings.begin(handle);
         let current = self.shared.view().epoch;
         self.list(handle, from, &mut |view, ino, next, kind, name, node| {
             let mut attr = match node {
@@ -320,8 +319,19 @@ impl Core {
                 attr.entry_ttl = Duration::ZERO;
                 attr.attr_ttl = Duration::ZERO;
             }
+            if attr.entry_ttl > Duration::ZERO {
+                listing.remembered();
+            }
             add(&attr, next, name)
         })
+    }
+
+    /// A listing goes on, or its handle is closed.
+    fn listed(&self, handle: u64) {
+        if self.listings.followed(handle) {
+            // What was remembered since the view changed may be from before.
+            self.keeper.send(Message::Forget);
+        }
     }
 
     fn list(
@@ -474,6 +484,12 @@ impl Core {
         }
     }
 
+    /// Closes a folder's handle.
+    pub fn release_dir(&self, handle: u64) {
+        self.listed(handle);
+        self.handles.remove(handle);
+    }
+
     /// Closes a handle. A text that was written and never flushed is put in force now, with nobody to tell.
     pub fn release(&self, handle: u64) {
         if let Ok(open) = self.handles.get(handle)
@@ -560,11 +576,19 @@ impl Core {
                 let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner);
                 // A shell flushes before it has written anything.
                 if !std::mem::take(&mut draft.dirty) {
-                    return answer(Ok(()));
+                    // Another process that shares the handle may have flushed it just now: what it put in force is
+                    // waited for.
+                    return if draft.sent {
+                        self.keeper.send(Message::After { answer: Box::new(answer) });
+                    } else {
+                        answer(Ok(()));
+                    };
                 }
+                draft.sent = true;
                 let text = draft.text.clone();
-                drop(draft);
+                // Sent before the draft is let go of: a flush that comes next waits behind it.
                 self.commit(&text, answer);
+                drop(draft);
             }
             Handle::Overrides(draft) => {
                 let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner);
@@ -573,8 +597,14 @@ impl Core {
                 if result.is_err() {
                     draft.drop_untaken(end as u64);
                 }
+                match result {
+                    // As above: another process may have flushed it just now.
+                    Ok(changes) if changes.is_empty() => {
+                        self.keeper.send(Message::After { answer: Box::new(answer) });
+                    }
+                    result => self.record_overrides(result, answer),
+                }
                 drop(draft);
-                self.record_overrides(result, answer);
             }
             _ => answer(Ok(())),
         }
