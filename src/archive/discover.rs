@@ -1,11 +1,11 @@
 //! Walking an archive: every sample in it, with size and time, in one pass over the folders.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,9 +21,6 @@ pub struct Found {
     pub size: u64,
     /// Time of last modification in nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// Whether the name does not tell that it is a sample: one that is not known yet is looked into, see
-    /// [`is_sound`].
-    pub unsure: bool,
 }
 
 /// What was passed over, and how often.
@@ -42,7 +39,7 @@ pub struct Skipped {
 /// What a walk found.
 #[derive(Debug, Default)]
 pub struct Discovery {
-    /// The samples, and files whose names do not tell, ordered by path bytes.
+    /// The samples, ordered by path bytes.
     pub samples: Vec<Found>,
     /// Folders and files that could not be looked at, with the reason. What is known below a folder listed here has
     /// not gone away.
@@ -54,22 +51,29 @@ pub struct Discovery {
 }
 
 struct Walk<'a> {
-    root: &'a Path,
+    root: &'a ArchiveRoot,
+    known: &'a (dyn Fn(&Found) -> bool + Sync),
     exclude: &'a [PathBuf],
     cancel: &'a AtomicBool,
     all: Mutex<Discovery>,
 }
 
 /// Walks the archive with the current rayon pool. Folders named in `exclude` (absolute paths: the mounts of drumfs
-/// itself) are not entered. Links are not followed, so there are no loops.
+/// itself) are not entered. Links are not followed, so there are no loops. Files whose name does not say what they are
+/// get opened, but for those that are `known` to be samples.
 ///
 /// # Errors
 /// Only where the root itself can't be listed; everything below is a problem of its own.
-pub fn discover(root: &ArchiveRoot, exclude: &[PathBuf], cancel: &AtomicBool) -> Result<Discovery, ArchiveError> {
+pub fn discover(
+    root: &ArchiveRoot,
+    known: &(dyn Fn(&Found) -> bool + Sync),
+    exclude: &[PathBuf],
+    cancel: &AtomicBool,
+) -> Result<Discovery, ArchiveError> {
     let unreadable = |source| ArchiveError::Unreadable { path: root.path().to_owned(), source };
     // A root that can't be listed is an absent archive, not an empty one.
     fs::read_dir(root.path()).map_err(unreadable)?;
-    let walk = Walk { root: root.path(), exclude, cancel, all: Mutex::default() };
+    let walk = Walk { root, known, exclude, cancel, all: Mutex::default() };
     rayon::scope(|scope| walk.folder(scope, Vec::new()));
     let mut found = walk.all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     found.cancelled = cancel.load(Ordering::Relaxed);
@@ -82,7 +86,7 @@ impl Walk<'_> {
         if self.cancel.load(Ordering::Relaxed) {
             return;
         }
-        let path = self.root.join(OsStr::from_bytes(&relative));
+        let path = self.root.absolute(&relative);
         let mut here = Discovery::default();
         match fs::read_dir(&path) {
             Ok(entries) => {
@@ -135,33 +139,33 @@ impl Walk<'_> {
                 here.skipped.other += 1;
                 return;
             }
-            match entry.metadata() {
-                Ok(metadata) => here.samples.push(Found {
-                    path: relative,
-                    size: metadata.len(),
-                    mtime_ns: mtime_ns(&metadata),
-                    unsure: named == Named::Unknown,
-                }),
+            let found = match entry.metadata() {
+                Ok(metadata) => Found { path: relative, size: metadata.len(), mtime_ns: mtime_ns(&metadata) },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(error) => return here.problems.push((entry.path(), error)),
+            };
+            if named == Named::Audio || (self.known)(&found) {
+                return here.samples.push(found);
+            }
+            match self.begins_like_a_sound(&found.path) {
+                Ok(true) => here.samples.push(found),
+                Ok(false) => here.skipped.other += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => here.problems.push((entry.path(), error)),
             }
         }
+    }
+
+    fn begins_like_a_sound(&self, relative: &[u8]) -> io::Result<bool> {
+        let mut head = Vec::with_capacity(kind::SNIFF_LEN);
+        self.root.open(relative)?.take(kind::SNIFF_LEN as u64).read_to_end(&mut head)?;
+        Ok(kind::is_audio(&head))
     }
 }
 
 /// Time of last modification in nanoseconds since 1970.
 pub fn mtime_ns(metadata: &fs::Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
-}
-
-/// Whether the first bytes of a file are those of a sound.
-///
-/// # Errors
-/// What the system says.
-pub fn is_sound(root: &ArchiveRoot, path: &[u8]) -> io::Result<bool> {
-    let mut head = Vec::with_capacity(kind::SNIFF_LEN);
-    root.open(path)?.take(kind::SNIFF_LEN as u64).read_to_end(&mut head)?;
-    Ok(kind::is_audio(&head))
 }
 
 /// A path from raw bytes.
@@ -172,10 +176,12 @@ pub fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     fn walk(root: &Path) -> Discovery {
-        discover(&ArchiveRoot::new(root).unwrap(), &[], &AtomicBool::new(false)).unwrap()
+        discover(&ArchiveRoot::new(root).unwrap(), &|_| false, &[], &AtomicBool::new(false)).unwrap()
     }
 
     fn paths(found: &Discovery) -> Vec<String> {
@@ -194,12 +200,8 @@ mod tests {
         fs::write(root.join("Pack/readme"), b"hello").unwrap();
         fs::write(root.join("Pack/BD.WAV.asd"), b"x").unwrap();
         let found = walk(root);
-        assert_eq!(paths(&found), ["Pack/BD.WAV", "Pack/no extension", "Pack/readme"]);
-        assert_eq!(found.samples.iter().map(|sample| sample.unsure).collect::<Vec<_>>(), [false, true, true]);
-        assert_eq!((found.skipped.hidden, found.skipped.other), (2, 1));
-        let root = ArchiveRoot::new(root).unwrap();
-        assert!(is_sound(&root, b"Pack/no extension").unwrap());
-        assert!(!is_sound(&root, b"Pack/readme").unwrap());
+        assert_eq!(paths(&found), ["Pack/BD.WAV", "Pack/no extension"]);
+        assert_eq!((found.skipped.hidden, found.skipped.other), (2, 2));
     }
 
     #[test]
@@ -225,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("locked")).unwrap();
         fs::write(dir.path().join("a.wav"), b"x").unwrap();
-        fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
         let found = walk(dir.path());
         fs::set_permissions(dir.path().join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(paths(&found), ["a.wav"]);
@@ -241,6 +243,6 @@ mod tests {
         fs::write(dir.path().join("mount/a.wav"), b"x").unwrap();
         let root = ArchiveRoot::new(dir.path()).unwrap();
         let exclude = [root.path().join("mount")];
-        assert!(discover(&root, &exclude, &AtomicBool::new(false)).unwrap().samples.is_empty());
+        assert!(discover(&root, &|_| false, &exclude, &AtomicBool::new(false)).unwrap().samples.is_empty());
     }
 }

@@ -35,10 +35,10 @@ pub fn extension(name: &[u8]) -> Option<&[u8]> {
 /// What `name` says of its file.
 pub fn by_name(name: &[u8]) -> Named {
     let Some(extension) = extension(name) else { return Named::Unknown };
-    let is = |known: &&str| known.as_bytes().eq_ignore_ascii_case(extension);
-    if AUDIO.iter().any(|known| is(&known)) {
+    let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(extension);
+    if AUDIO.iter().any(|known| is(known)) {
         Named::Audio
-    } else if OTHER.iter().any(|known| is(&known)) {
+    } else if OTHER.iter().any(|known| is(known)) {
         Named::Other
     } else {
         Named::Unknown

@@ -154,7 +154,7 @@ fn open_beneath_at_once(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> 
             root.as_raw_fd(),
             path.as_ptr(),
             &how as *const libc::open_how,
-            std::mem::size_of::<libc::open_how>(),
+            size_of::<libc::open_how>(),
         )
     };
     if fd < 0 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::index::Summary;
 
@@ -20,11 +20,14 @@ impl PassBar {
 
     /// So many files are to be heard.
     pub fn planned(&self, todo: u64) {
-        let style = ProgressStyle::with_template(
-            "{spinner} listening {bar:30} {human_pos}/{human_len}  {per_sec:.0}  {eta} left",
-        );
+        let style =
+            ProgressStyle::with_template("{spinner} listening [{bar:30}] {human_pos}/{human_len}  {rate}  {eta} left");
         if let Ok(style) = style {
-            self.0.set_style(style.progress_chars("=> "));
+            let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                // A rate that can't be drawn is left out.
+                let _ = write!(text, "{:.0} files/s", state.per_sec());
+            };
+            self.0.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
         self.0.set_length(todo);
         self.0.reset_eta();

@@ -136,15 +136,7 @@ fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failu
 
 fn subject<'a>(known: &'a Known, sample: &'a Sample) -> Subject<'a> {
     let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
-    Subject {
-        path: &sample.path,
-        size: sample.size,
-        status: sample.status,
-        attributes: sample.attributes.as_ref(),
-        probs: &sample.probs,
-        override_label: said.map(|said| &said.label[..]),
-        gate_refused: false,
-    }
+    sample.subject(said.map(|said| &said.label[..]))
 }
 
 fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Failure> {

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::listen::{Listener, Source};
 use super::{Analysis, Status};
-use crate::archive::discover::{is_sound, mtime_ns};
+use crate::archive::discover::mtime_ns;
 use crate::archive::{
     ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
 };
@@ -161,17 +161,18 @@ impl Pass<'_> {
             .thread_name(|n| format!("listen-{n}"))
             .build()
             .map_err(|error| PassError::Threads(error.to_string()))?;
-        let discovery = pool.install(|| discover(self.root, &self.options.exclude, self.cancel))?;
-        let problems = discovery.problems.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
-        let mut summary = Summary {
-            found: discovery.samples.len() as u64,
-            skipped: discovery.skipped,
-            interrupted: discovery.cancelled,
-            problems,
-            ..Summary::default()
+        let known = |found: &Found| {
+            // A store that can't be read says so soon enough.
+            let entry = self.store.sample(&found.path).ok().flatten();
+            entry.is_some_and(|entry| (entry.size, entry.mtime_ns) == (found.size, found.mtime_ns))
         };
+        let discovery = pool.install(|| discover(self.root, &known, &self.options.exclude, self.cancel))?;
+        let mut summary = Summary { found: discovery.samples.len() as u64, ..Summary::default() };
         let Comparison { work, gone, known } = self.compare(&discovery, &mut summary)?;
         summary.elapsed_walk = started.elapsed();
+        summary.skipped = discovery.skipped;
+        summary.interrupted = discovery.cancelled;
+        summary.problems = discovery.problems.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
         drop(discovery);
         tell(Progress::Planned { found: summary.found, todo: work.len() as u64 });
         if !summary.interrupted {
@@ -198,8 +199,7 @@ impl Pass<'_> {
             let Some(known) = self.store.sample(path)? else { continue };
             let Ok(metadata) = std::fs::symlink_metadata(self.root.absolute(path)) else { continue };
             if metadata.is_file() && (known.size != metadata.len() || known.mtime_ns != mtime_ns(&metadata)) {
-                let (size, mtime_ns) = (metadata.len(), mtime_ns(&metadata));
-                work.push(Found { path: path.clone(), size, mtime_ns, unsure: false });
+                work.push(Found { path: path.clone(), size: metadata.len(), mtime_ns: mtime_ns(&metadata) });
             }
         }
         summary.found = work.len() as u64;
@@ -235,21 +235,6 @@ impl Pass<'_> {
                     entry = Some(known_entry);
                 } else {
                     lost(path, known_entry, &mut gone);
-                }
-            }
-            if entry.is_none() && found.unsure {
-                match is_sound(self.root, &found.path) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        summary.found -= 1;
-                        summary.skipped.other += 1;
-                        continue;
-                    }
-                    Err(why) => {
-                        summary.found -= 1;
-                        summary.problems.push(format!("{}: {why}", self.root.absolute(&found.path).display()));
-                        continue;
-                    }
                 }
             }
             let unchanged = match &entry {

@@ -39,6 +39,9 @@ pub struct Draft {
     pub append: bool,
     /// In overrides.jsonl: how much of the text was taken.
     pub taken: usize,
+    /// In overrides.jsonl: how many bytes were acknowledged as the beginning of a line and dropped when the rest of it
+    /// was refused. The writer's offsets count them.
+    pub dropped: u64,
 }
 
 impl Draft {
@@ -53,6 +56,12 @@ impl Draft {
         Ok(())
     }
 
+    /// Drops what was not taken, of which `acknowledged` bytes of the text's length were.
+    pub fn drop_untaken(&mut self, acknowledged: u64) {
+        self.text.truncate(self.taken);
+        self.dropped += acknowledged.saturating_sub(self.text.len() as u64);
+    }
+
     /// Cuts the text or fills it with zeros.
     ///
     /// # Errors
@@ -62,6 +71,7 @@ impl Draft {
             return Err(FsError::TooLarge);
         }
         self.text.resize(size as usize, 0);
+        self.dropped = 0;
         self.taken = self.taken.min(self.text.len());
         // Cutting alone saves nothing: a shell does it before its first write.
         self.dirty &= size > 0;

@@ -78,6 +78,12 @@ pub struct Core {
     started: SystemTime,
 }
 
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("root", &self.root).field("handles", &self.handles.count()).finish_non_exhaustive()
+    }
+}
+
 impl Core {
     /// Operations on what `shared` shows.
     pub fn new(
@@ -338,7 +344,7 @@ impl Core {
         let Handle::Dir { view, dir, scratch } = &*handle else { return Err(FsError::BadHandle) };
         let len = view.len(*dir);
         for place in from.. {
-            let next = place + 1;
+            let next = place.saturating_add(1);
             let Ok(at) = usize::try_from(place) else { return Ok(()) };
             let full = match at {
                 0 => {
@@ -533,18 +539,18 @@ impl Core {
             }
             Handle::Overrides(draft) => {
                 let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner);
-                let before = draft.text.len();
-                if !draft.append && offset != before as u64 {
+                let len = draft.text.len() as u64;
+                if !draft.append && offset != len + draft.dropped {
                     return written(Err(FsError::Invalid("lines are added at the end")));
                 }
-                if let Err(error) = draft.write(before as u64, data) {
+                if let Err(error) = draft.write(len, data) {
                     return written(Err(error));
                 }
                 let end = draft.text.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
                 let result = self.take_lines(&mut draft, end);
                 if result.is_err() {
-                    // A line that was refused is not there, so that the next can be added.
-                    draft.text.truncate(before);
+                    // A line that was refused is not there, nor the beginning of it, so that the next can be added.
+                    draft.drop_untaken(len);
                 }
                 drop(draft);
                 self.record_overrides(result, written);
@@ -587,10 +593,9 @@ impl Core {
             Handle::Overrides(draft) => {
                 let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner);
                 let end = draft.text.len();
-                let before = draft.taken;
                 let result = self.take_lines(&mut draft, end);
                 if result.is_err() {
-                    draft.text.truncate(before);
+                    draft.drop_untaken(end as u64);
                 }
                 match result {
                     // As above: another process may have flushed it just now.

@@ -4,7 +4,7 @@
 //! survive, makes the next view, swaps it, tells the kernel, and then answers. So no change is ever seen half, and
 //! whoever was answered finds it done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -277,7 +277,12 @@ impl Keeper {
                 Some(Message::Heard { updates }) => {
                     self.or_log(|keeper| keeper.take_heard(updates));
                 }
-                Some(Message::Moved { paths }) => self.removed.extend(paths),
+                Some(Message::Moved { paths }) => {
+                    // What was heard of them and does not show yet is gone with them.
+                    let gone: HashSet<&[u8]> = paths.iter().map(|path| &path[..]).collect();
+                    self.pending.retain(|sample| !gone.contains(&sample.path[..]));
+                    self.removed.extend(paths);
+                }
                 Some(Message::After { answer }) => answer(Ok(())),
                 Some(Message::Forget) => self.or_log(|keeper| keeper.kernel.view_changed()),
                 Some(Message::Show { answer }) => {

@@ -19,6 +19,7 @@ pub mod platform;
 mod session;
 mod status;
 mod stream;
+mod unmounted;
 
 pub use self::core::{Core, Found, OpenHow, OpenKind, Opened};
 pub use attr::{Attr, Kind};
@@ -27,3 +28,4 @@ pub use indexer::{Report, Reporter, Request, mostly_absent};
 pub use keeper::{Keeper, KeeperHandle, Shared};
 pub use notify::{Invalidate, Listings, NoKernel};
 pub use session::{MountError, MountOptions, Mounted, prepare};
+pub use unmounted::Unmounted;

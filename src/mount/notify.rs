@@ -175,7 +175,7 @@ impl Kernel {
 
     /// Lets go of the device, without which the connection can't end.
     pub fn close(&self) {
-        self.device.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.device.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn next_epoch(&self) -> bool {
@@ -186,7 +186,7 @@ impl Kernel {
         let mut message = [0u8; 16];
         message[..4].copy_from_slice(&16u32.to_ne_bytes());
         message[4..8].copy_from_slice(&NOTIFY_INC_EPOCH.to_ne_bytes());
-        let mut device = self.device.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
         device.as_mut().is_some_and(|device| device.write_all(&message).is_ok())
     }
 }

@@ -147,6 +147,10 @@ pub(super) fn check_folder(folder: &str) -> Result<(), String> {
         if index == 0 && name.eq_ignore_ascii_case(ERROR_FILE) {
             return Err(format!("`{ERROR_FILE}` is drumfs's own"));
         }
+        // `_manifests/Kick.txt` is the manifest of `Kick` and can't hold that of `Kick.txt/808` as well.
+        if name.ends_with(".txt") && folder.split('/').count() > index + 1 {
+            return Err("a folder whose name ends in `.txt` can't hold others".to_owned());
+        }
     }
     Ok(())
 }

@@ -45,15 +45,7 @@ impl ViewInput<'_> {
     /// What the rules look at in a sample.
     fn subject<'s>(&'s self, sample: &'s Sample) -> Subject<'s> {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        Subject {
-            path: &sample.path,
-            size: sample.size,
-            status: sample.status,
-            attributes: sample.attributes.as_ref(),
-            probs: &sample.probs,
-            override_label: said.map(|said| &said.label[..]),
-            gate_refused: false,
-        }
+        sample.subject(said.map(|said| &said.label[..]))
     }
 
     /// Makes the view.
@@ -370,7 +362,10 @@ impl<'a> Builder<'a> {
     fn digest(&self, pending: &[Pending], listing: &Listing) -> u64 {
         let mix = |sum: u64, value: u64| sum.rotate_left(5) ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         match listing {
-            Listing::ById(ids) => ids.iter().fold(0, |sum, &id| mix(sum, self.input.catalogue.ino(id))),
+            Listing::ById(ids) => ids.iter().fold(0, |sum, &id| {
+                let hash = self.input.catalogue.samples()[id as usize].hash;
+                mix(mix(sum, self.input.catalogue.ino(id)), hash.map_or(0, |hash| xxh3_64(hash.as_bytes())))
+            }),
             Listing::Entries(entries) => entries.iter().fold(0, |sum, entry| {
                 let number = match entry.node {
                     // A sample's number tells its own name, too.

@@ -7,6 +7,7 @@ use super::ino::{self, Ino};
 use crate::archive::ContentHash;
 use crate::audio::Attributes;
 use crate::index::Status;
+use crate::rules::Subject;
 
 /// One sample of the archive with what was heard in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,19 @@ impl Sample {
     pub fn best_label(&self) -> Option<(usize, f32)> {
         let best = self.probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         best.filter(|_| !self.probs.is_empty())
+    }
+
+    /// What the rules look at, with what a person said of it.
+    pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
+        Subject {
+            path: &self.path,
+            size: self.size,
+            status: self.status,
+            attributes: self.attributes.as_ref(),
+            probs: &self.probs,
+            override_label: said,
+            gate_refused: false,
+        }
     }
 
     /// Whether it is shown: everything but what is known to be missing.

@@ -3,9 +3,13 @@
 /// The longest file name, in bytes (NAME_MAX of Linux and macOS).
 pub const NAME_MAX: usize = 255;
 
+/// The longest extension, in bytes: what follows the last dot of a name and is longer is no extension.
+pub const EXTENSION_MAX: usize = 16;
+
 /// Splits a name before its extension: `kick.wav` into `kick` and `.wav`.
 pub fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    let at = crate::archive::kind::extension(name).map_or(name.len(), |extension| name.len() - extension.len() - 1);
+    let extension = crate::archive::kind::extension(name).filter(|extension| extension.len() <= EXTENSION_MAX);
+    let at = extension.map_or(name.len(), |extension| name.len() - extension.len() - 1);
     name.split_at(at)
 }
 
@@ -42,6 +46,14 @@ mod tests {
     fn a_tag_goes_before_the_extension() {
         assert_eq!(tagged(b"BD 1.2.wav", "0a1b2c3d"), b"BD 1.2 [0a1b2c3d].wav");
         assert_eq!(tagged(b"noext", "0a1b2c3d"), b"noext [0a1b2c3d]");
+    }
+
+    #[test]
+    fn what_follows_the_last_dot_may_be_nearly_all_of_a_name() {
+        let long = format!("b.{}", "x".repeat(253));
+        let made = tagged(long.as_bytes(), "0a1b2c3d");
+        assert_eq!(made.len(), NAME_MAX);
+        assert!(made.ends_with(b"x [0a1b2c3d]"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::catalogue::{Catalogue, Sample};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, Ino, ROOT};
+use super::names::EXTENSION_MAX;
 use crate::rules::{FolderId, Reason, Router, Verdict};
 
 /// A folder of one view. Numbers are places in this view only; what stays is the inode number.
@@ -203,12 +204,6 @@ impl View {
         parts.join(&b'/')
     }
 
-    /// Whether nothing in a folder or the folder itself belongs to the class folders: `_control` and its like.
-    pub fn is_reserved(&self, dir: DirId) -> bool {
-        let path = self.dir_path(dir);
-        path.starts_with(b"_")
-    }
-
     fn shows(&self, node: Node) -> bool {
         node != Node::Generated(Generated::RulesError) || self.rules_error.is_some()
     }
@@ -295,7 +290,7 @@ impl Tree {
 /// The name in `_by-id/`: the digest in hexadecimal and the extension in lower case.
 pub(super) fn by_id_name(sample: &Sample) -> Vec<u8> {
     let mut name = sample.hash.map(|hash| hash.to_hex()).unwrap_or_default().into_bytes();
-    if let Some(extension) = crate::archive::kind::extension(sample.name()).filter(|e| e.len() <= 16) {
+    if let Some(extension) = crate::archive::kind::extension(sample.name()).filter(|e| e.len() <= EXTENSION_MAX) {
         name.push(b'.');
         name.extend_from_slice(&extension.to_ascii_lowercase());
     }

@@ -1,0 +1,88 @@
+//! A core without a mount: for tests, and for programs that serve a view in another way than FUSE.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use super::core::Core;
+use super::indexer::Request;
+use super::keeper::{Keeper, KeeperHandle, Shared};
+use super::notify::{Listings, NoKernel};
+use super::session::MountError;
+use super::status::Facts;
+use crate::archive::ArchiveRoot;
+use crate::audio::features::FEATURES_VERSION;
+use crate::classify::Classifier;
+use crate::rules::Vocabulary;
+use crate::store::Store;
+
+/// The operations of a view and the thread that changes it, with no kernel to serve and nobody who listens: what was
+/// heard is handed over by [`KeeperHandle::heard`]. Dropping it ends the thread when everything sent before is done.
+#[derive(Debug)]
+pub struct Unmounted {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+    keeper: KeeperHandle,
+    thread: Option<JoinHandle<()>>,
+    requests: Receiver<Request>,
+}
+
+impl Unmounted {
+    /// Reads the store, makes the first view and starts the thread.
+    ///
+    /// # Errors
+    /// [`MountError::Store`] where the store can't be read, [`MountError::Thread`] where no thread can be started.
+    pub fn start(
+        root: Arc<ArchiveRoot>,
+        store: Arc<Store>,
+        classifier: Arc<Classifier>,
+        vocabulary: Vocabulary,
+    ) -> Result<Self, MountError> {
+        let facts = Facts {
+            archive: root.path().to_owned(),
+            store: store.folder().to_owned(),
+            backend: String::new(),
+            model: classifier.model_id().to_owned(),
+            features: FEATURES_VERSION.to_owned(),
+        };
+        let loaded = Keeper::load(store, classifier, vocabulary, facts)?;
+        let shared = loaded.shared();
+        let (keeper, messages) = Keeper::channel();
+        let (indexer, requests) = unbounded();
+        let (listings, watched) = (Arc::new(Listings::default()), Arc::new(AtomicBool::new(false)));
+        let core = Core::new(Arc::clone(&shared), keeper.clone(), root, indexer, listings, watched);
+        let thread = loaded.start(Arc::new(NoKernel), messages).map_err(MountError::Thread)?;
+        Ok(Self { core: Arc::new(core), shared, keeper, thread: Some(thread), requests })
+    }
+
+    /// The operations.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// What is shown.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Where what was heard is handed over.
+    pub fn keeper(&self) -> &KeeperHandle {
+        &self.keeper
+    }
+
+    /// What an indexer was asked for since the last call.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.try_iter().collect()
+    }
+}
+
+impl Drop for Unmounted {
+    fn drop(&mut self) {
+        self.keeper.stop();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
