@@ -116,8 +116,10 @@ fn an_ordinary_user_mounts_browses_saves_and_unmounts() {
     assert!(line.contains(" fuse.drumfs "), "{line}");
     well(r#"until grep -q '"state": "idle"' "$3/_control/status.json"; do sleep 0.05; done"#);
     well(r#"ls -lR "$3" > /dev/null; test "$(stat -c %U "$3/_control/rules.yml")" = "$(id -un)""#);
-    well(r#"printf 'layout: flat\nroutes: [{path: "**", to: All}]\n' > "$3/_control/rules.yml"
-            cmp "$3/All/kick.wav" "$2/pack/kick.wav"; cmp "$3/All/snare.wav" "$2/pack/snare.wav""#);
+    well(
+        r#"printf 'layout: flat\nroutes: [{path: "**", to: All}]\n' > "$3/_control/rules.yml"
+            cmp "$3/All/kick.wav" "$2/pack/kick.wav"; cmp "$3/All/snare.wav" "$2/pack/snare.wav""#,
+    );
 
     // A refusal reaches this user's shell as well.
     assert!(!run(r#"echo 'layoutt: flat' > "$3/_control/rules.yml""#).status.success());
