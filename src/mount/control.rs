@@ -33,6 +33,8 @@ pub struct Draft {
     pub text: Vec<u8>,
     /// Whether anything was written since the last time it was put in force or refused.
     pub dirty: bool,
+    /// Whether it was put in force before, or is being.
+    pub sent: bool,
     /// Whether every write goes to the end.
     pub append: bool,
     /// In overrides.jsonl: how much of the text was taken.

@@ -342,7 +342,6 @@ impl Filesystem for Adapter {
     }
 
     fn readdirplus(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let _listing = self.core.listing();
         let done = guarded("readdirplus", || {
             self.core.readdirplus(fh.0, offset, &mut |attr, next, name| {
                 // One time for both: the shorter.
@@ -357,7 +356,7 @@ impl Filesystem for Adapter {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        handed_over("releasedir", || self.core.release(fh.0));
+        handed_over("releasedir", || self.core.release_dir(fh.0));
         reply.ok();
     }
 

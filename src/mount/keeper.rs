@@ -44,6 +44,10 @@ pub(super) enum Message {
     Changed { sample: Arc<Sample>, answer: Answer },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
+    /// Answer when everything before is done.
+    After { answer: Answer },
+    /// The kernel may remember names from before the last change.
+    Forget,
     /// Nothing more will come.
     Stop,
 }
@@ -121,8 +125,9 @@ impl KeeperHandle {
                 | Message::Refuse { answer, .. }
                 | Message::Override { answer, .. }
                 | Message::Changed { answer, .. }
-                | Message::Show { answer } => answer(Err(FsError::Ending)),
-                Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
+                | Message::Show { answer }
+                | Message::After { answer } => answer(Err(FsError::Ending)),
+                Message::Heard { .. } | Message::Moved { .. } | Message::Forget | Message::Stop => {}
             }
         }
     }
@@ -278,6 +283,8 @@ impl Keeper {
                     self.pending.retain(|sample| !gone.contains(&sample.path[..]));
                     self.removed.extend(paths);
                 }
+                Some(Message::After { answer }) => answer(Ok(())),
+                Some(Message::Forget) => self.or_log(|keeper| keeper.kernel.view_changed()),
                 Some(Message::Show { answer }) => {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);

@@ -1,4 +1,5 @@
 //! File operations without a mount: single promises, and random sequences against a model.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
 mod promises;

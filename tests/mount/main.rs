@@ -1,6 +1,7 @@
 //! Section by section what the mount promises, each tried with a real mount and real programs. A file an operation or
 //! promise.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,6 +10,11 @@ mod bytes;
 mod concurrent;
 mod crash;
 mod immediate;
+mod layout;
+mod lifecycle;
+mod names;
+mod originals;
 mod overrides;
 mod refusals;
 mod saving;
+mod unprivileged;

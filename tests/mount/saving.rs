@@ -413,3 +413,24 @@ fn a_copy_of_it_can_be_moved_away_and_the_rules_stay() {
     assert_eq!(fs::read_to_string(bench.mount.path("_control/rules.yml~")).unwrap(), to("Start"));
     eventually("rules.yml is back", || bench.mount.rules().exists());
 }
+
+#[test]
+fn a_save_is_in_force_when_either_of_two_that_share_the_handle_has_closed_it() {
+    // A program that starts another one between write and close: both close the same open file.
+    let bench = Bench::new();
+    for round in 0..100 {
+        let folder = format!("Shared{round}");
+        let mut file = fs::OpenOptions::new().write(true).truncate(true).open(bench.mount.rules()).unwrap();
+        std::io::Write::write_all(&mut file, to(&folder).as_bytes()).unwrap();
+        let twin = file.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            for file in [file, twin] {
+                let (bench, folder) = (&bench, &folder);
+                scope.spawn(move || {
+                    crate::common::tools::close(file).unwrap();
+                    assert!(bench.mount.path(folder).join("kick.wav").exists(), "round {round}");
+                });
+            }
+        });
+    }
+}

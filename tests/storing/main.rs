@@ -1,4 +1,5 @@
 //! What the store promises: one owner, nothing acknowledged is lost, and a way out of every damage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod child;
 mod damage;

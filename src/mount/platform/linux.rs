@@ -19,16 +19,11 @@ use crate::mount::session::MountError;
 /// As root mount(2) is called here and not by fuser, which gives every mount the bare type `fuse`: the type is how a
 /// dead mount of ours is told from somebody else's.
 pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
-    let device = match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
-        Ok(device) => device,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(MountError::NoFuseDevice),
-        // Where the device is for root alone, fusermount3 opens it. It can't be opened once more for each thread, then.
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied && has_fusermount() => {
-            config.clone_fd = false;
-            return mount_with_help(filesystem, at, config);
-        }
-        Err(source) => return Err(MountError::FuseDevice { source }),
-    };
+    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let device = device.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => MountError::NoFuseDevice,
+        _ => MountError::FuseDevice { source },
+    })?;
     match mount_directly(&device, at) {
         Ok(()) => {
             let acl = config.acl;
@@ -42,17 +37,12 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
             if !has_fusermount() {
                 return Err(MountError::NoFusermount);
             }
-            mount_with_help(filesystem, at, config)
+            config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
+            config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
+            Session::new(filesystem, at, &config).map_err(|source| MountError::Mount { path: at.to_owned(), source })
         }
         Err(source) => Err(MountError::Mount { path: at.to_owned(), source }),
     }
-}
-
-/// Mounts through fusermount3.
-fn mount_with_help<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
-    config.mount_options.push(MountOption::FSName("drumfs".to_owned()));
-    config.mount_options.push(MountOption::Subtype("drumfs".to_owned()));
-    Session::new(filesystem, at, &config).map_err(|source| MountError::Mount { path: at.to_owned(), source })
 }
 
 fn mount_directly(device: &File, at: &Path) -> io::Result<()> {

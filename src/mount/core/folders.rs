@@ -1,0 +1,123 @@
+//! Opening, listing and closing folders.
+
+use std::time::Duration;
+
+use super::{Core, scratch_attr};
+use crate::mount::attr::{self, Attr, Kind};
+use crate::mount::errno::FsError;
+use crate::mount::handles::Handle;
+use crate::mount::keeper::Message;
+use crate::view::{Ino, Node, View, control_ino};
+
+/// Takes an entry of a folder: the view, the inode number, the place of the next entry, what it is, its name, and the
+/// node where it is one of the view. Says whether there is no more room.
+type Add<'a> = &'a mut dyn FnMut(&View, Ino, u64, Kind, &[u8], Option<Node>) -> bool;
+
+/// Takes an entry without its attributes: inode number, place of the next entry, what it is, name.
+pub type AddName<'a> = &'a mut dyn FnMut(Ino, u64, Kind, &[u8]) -> bool;
+
+impl Core {
+    /// Opens a folder on the view of the moment.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn opendir(&self, ino: Ino) -> Result<u64, FsError> {
+        let view = self.shared.view();
+        let dir = self.dir(&view, ino)?;
+        let scratch = if ino == control_ino() { self.scratch.list() } else { Vec::new() };
+        Ok(self.handles.add(Handle::Dir { view, dir, scratch }))
+    }
+
+    /// Lists a folder from a place on. `add` is given inode number, place of the next entry, kind and name, and says
+    /// whether there is no more room.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`].
+    pub fn readdir(&self, handle: u64, from: u64, add: AddName<'_>) -> Result<(), FsError> {
+        self.listed(handle);
+        self.list(handle, from, &mut |_, ino, next, kind, name, _| add(ino, next, kind, name))
+    }
+
+    /// The same with attributes. Names of a view that is no longer the current one may not be remembered.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`].
+    pub fn readdirplus(
+        &self,
+        handle: u64,
+        from: u64,
+        add: &mut dyn FnMut(&Attr, u64, &[u8]) -> bool,
+    ) -> Result<(), FsError> {
+        self.listed(handle);
+        // Before the current view is looked at: a swap after this waits for the answer.
+        let mut listing = self.listings.begin(handle);
+        let current = self.shared.view().epoch;
+        self.list(handle, from, &mut |view, ino, next, kind, name, node| {
+            let mut attr = match node {
+                Some(node) => self.attr(view, node),
+                None => match self.scratch.by_ino(ino) {
+                    Some(file) => scratch_attr(&file),
+                    None => Attr { kind, ..attr::of_made(ino, 0, self.started, 0o644) },
+                },
+            };
+            if view.epoch != current || attr.kind == Kind::Folder {
+                attr.entry_ttl = Duration::ZERO;
+                attr.attr_ttl = Duration::ZERO;
+            }
+            if attr.entry_ttl > Duration::ZERO {
+                listing.remembered();
+            }
+            add(&attr, next, name)
+        })
+    }
+
+    /// A listing goes on, or its handle is closed.
+    fn listed(&self, handle: u64) {
+        if self.listings.followed(handle) {
+            // What was remembered since the view changed may be from before.
+            self.keeper.send(Message::Forget);
+        }
+    }
+
+    fn list(&self, handle: u64, from: u64, add: Add<'_>) -> Result<(), FsError> {
+        let handle = self.handles.get(handle)?;
+        let Handle::Dir { view, dir, scratch } = &*handle else { return Err(FsError::BadHandle) };
+        let len = view.len(*dir);
+        for place in from.. {
+            let next = place.saturating_add(1);
+            let Ok(at) = usize::try_from(place) else { return Ok(()) };
+            let full = match at {
+                0 => {
+                    let node = Node::Dir(*dir);
+                    add(view, view.ino(node), next, Kind::Folder, b".", Some(node))
+                }
+                1 => {
+                    let node = Node::Dir(view.parent(*dir));
+                    add(view, view.ino(node), next, Kind::Folder, b"..", Some(node))
+                }
+                _ if at - 2 < len => match view.entry(*dir, at - 2) {
+                    Some((_, Node::Generated(file))) if self.scratch.is_hidden(file) => false,
+                    Some((name, node)) => {
+                        let kind = if matches!(node, Node::Dir(_)) { Kind::Folder } else { Kind::File };
+                        add(view, view.ino(node), next, kind, &name, Some(node))
+                    }
+                    None => false,
+                },
+                _ => match scratch.get(at - 2 - len) {
+                    Some((name, ino)) => add(view, *ino, next, Kind::File, name, None),
+                    None => return Ok(()),
+                },
+            };
+            if full {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a folder's handle.
+    pub fn release_dir(&self, handle: u64) {
+        self.listed(handle);
+        self.handles.remove(handle);
+    }
+}

@@ -1,0 +1,279 @@
+//! File operations on a view. Everything FUSE asks for happens here and can be tested without a mount.
+//!
+//! Reading operations answer at once from the view of the moment. Those that may change what is shown take a closure
+//! and hand it to the keeper, so that the thread that serves requests goes on serving.
+
+mod files;
+mod folders;
+mod writing;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::Sender;
+
+use super::attr::{self, Attr, Kind, LONG};
+use super::control::{Scratch, ScratchFiles};
+use super::errno::FsError;
+use super::handles::{Handle, Handles};
+use super::indexer::Request;
+use super::keeper::{KeeperHandle, Shared};
+use super::notify::Listings;
+use super::{overrides, status};
+use crate::archive::ArchiveRoot;
+use crate::view::{DirId, Generated, Ino, Node, View, control_ino};
+
+/// What a name was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Something is there.
+    Node(Attr),
+    /// Nothing is there, which may be remembered for so long.
+    Nothing(Duration),
+}
+
+/// How the kernel treats an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenKind {
+    /// Bytes that stay: what was read before may be used again.
+    Keep,
+    /// Bytes made for this handle: nothing is kept, and the size is not believed.
+    Direct,
+}
+
+/// An open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The handle's number.
+    pub handle: u64,
+    /// How the kernel treats it.
+    pub kind: OpenKind,
+}
+
+/// How a file is to be opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenHow {
+    /// For writing.
+    pub write: bool,
+    /// Every write goes to the end.
+    pub append: bool,
+    /// Empty it first.
+    pub truncate: bool,
+}
+
+/// The operations.
+pub struct Core {
+    shared: Arc<Shared>,
+    keeper: KeeperHandle,
+    root: Arc<ArchiveRoot>,
+    indexer: Sender<Request>,
+    handles: Handles,
+    scratch: ScratchFiles,
+    listings: Arc<Listings>,
+    /// Whether the kernel can be told to ask for every name again.
+    names_last: AtomicBool,
+    /// Whether changes of originals are noticed by themselves.
+    watched: Arc<AtomicBool>,
+    started: SystemTime,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("root", &self.root).field("handles", &self.handles.count()).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Operations on what `shared` shows.
+    pub fn new(
+        shared: Arc<Shared>,
+        keeper: KeeperHandle,
+        root: Arc<ArchiveRoot>,
+        indexer: Sender<Request>,
+        listings: Arc<Listings>,
+        watched: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            shared,
+            keeper,
+            root,
+            indexer,
+            handles: Handles::default(),
+            scratch: ScratchFiles::default(),
+            listings,
+            names_last: AtomicBool::new(false),
+            watched,
+            started: SystemTime::now(),
+        }
+    }
+
+    /// The kernel can be told to ask for every name again, so names may be kept for long.
+    pub fn names_may_last(&self) {
+        self.names_last.store(true, Ordering::Release);
+    }
+
+    /// How many handles are open.
+    pub fn open_handles(&self) -> usize {
+        self.handles.count()
+    }
+
+    fn entry_ttl(&self) -> Duration {
+        if self.names_last.load(Ordering::Acquire) { LONG } else { Duration::ZERO }
+    }
+
+    /// Where changes of originals are not noticed by themselves, size and time are asked for again after a second.
+    fn sample_ttl(&self) -> Duration {
+        if self.watched.load(Ordering::Relaxed) { LONG } else { Duration::from_secs(1) }
+    }
+
+    fn dir(&self, view: &View, ino: Ino) -> Result<DirId, FsError> {
+        match view.dir_by_ino(ino) {
+            Some(dir) => Ok(dir),
+            None if view.by_ino(ino).is_some() || self.scratch.by_ino(ino).is_some() => Err(FsError::NotAFolder),
+            None => Err(FsError::NotFound),
+        }
+    }
+
+    // Names and attributes.
+
+    /// What a name in a folder is.
+    ///
+    /// # Errors
+    /// Where the folder is none.
+    pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Found, FsError> {
+        let view = self.shared.view();
+        let dir = self.dir(&view, parent)?;
+        if name.len() > 255 {
+            return Err(FsError::NameTooLong);
+        }
+        let control = parent == control_ino();
+        if control && let Some(file) = self.scratch.get(name) {
+            return Ok(Found::Node(scratch_attr(&file)));
+        }
+        match view.lookup(dir, name) {
+            Some(Node::Generated(file)) if self.scratch.is_hidden(file) => Ok(Found::Nothing(Duration::ZERO)),
+            Some(node) => Ok(Found::Node(self.attr(&view, node))),
+            // RULES-ERROR.txt comes and goes with a view of its own, like every other name.
+            None if control => Ok(Found::Nothing(Duration::ZERO)),
+            None => Ok(Found::Nothing(self.entry_ttl())),
+        }
+    }
+
+    /// The attributes of a node.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`] where the current view has no such node.
+    pub fn getattr(&self, ino: Ino) -> Result<Attr, FsError> {
+        if let Some(file) = self.scratch.by_ino(ino) {
+            return Ok(scratch_attr(&file));
+        }
+        let view = self.shared.view();
+        let node = view.by_ino(ino).ok_or(FsError::NotFound)?;
+        Ok(self.attr(&view, node))
+    }
+
+    fn attr(&self, view: &View, node: Node) -> Attr {
+        match node {
+            Node::Sample(id) => attr::of_sample(view, id, self.entry_ttl(), self.sample_ttl()),
+            Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), self.entry_ttl()),
+            Node::Generated(file) => {
+                let (size, mtime) = match file {
+                    Generated::Rules => {
+                        let rules = self.shared.rules.load();
+                        (rules.shown().len() as u64, rules.changed)
+                    }
+                    // Made while it is read, like the files of /proc.
+                    Generated::Index => (0, view.mtime(DirId::ROOT)),
+                    Generated::Status => (status::text(&self.shared).len() as u64, SystemTime::now()),
+                    Generated::Overrides => (overrides::text(&self.shared).len() as u64, view.mtime(DirId::ROOT)),
+                    Generated::Rescan => (RESCAN_TEXT.len() as u64, self.started),
+                    _ => (view.generated_len(file).unwrap_or(0), view.mtime(DirId::ROOT)),
+                };
+                attr::of_made(view.ino(node), size, mtime, if file.is_writable() { 0o644 } else { 0o444 })
+            }
+        }
+    }
+
+    /// Changes attributes: sizes of what takes writes, permission bits of files beside the control files. Times and
+    /// owners of those are taken without effect, since editors set them.
+    ///
+    /// # Errors
+    /// [`FsError::ReadOnly`] for everything else.
+    pub fn setattr(
+        &self,
+        ino: Ino,
+        handle: Option<u64>,
+        size: Option<u64>,
+        perm: Option<u16>,
+    ) -> Result<Attr, FsError> {
+        if let Some(file) = self.scratch.by_ino(ino) {
+            perm.into_iter().for_each(|perm| file.set_perm(perm));
+            size.map_or(Ok(()), |size| file.resize(size))?;
+            return Ok(scratch_attr(&file));
+        }
+        let attr = self.getattr(ino)?;
+        let view = self.shared.view();
+        if ino == control_ino() && size.is_none() {
+            return Ok(attr);
+        }
+        if !view.generated_by_ino(ino).is_some_and(Generated::is_writable) {
+            return Err(FsError::ReadOnly);
+        }
+        let Some(size) = size else { return Ok(attr) };
+        match handle.map(|handle| self.handles.get(handle)).transpose()?.as_deref() {
+            Some(Handle::Rules(draft) | Handle::Overrides(draft)) => {
+                draft.lock().unwrap_or_else(PoisonError::into_inner).resize(size)?;
+            }
+            Some(Handle::Rescan) | None if size == 0 => {}
+            _ => return Err(FsError::Invalid("only an open control file can be cut")),
+        }
+        Ok(Attr { size, ..attr })
+    }
+
+    /// Whether an extended attribute may be set: never. In `_control` the answer is that there are none, which programs
+    /// that copy attributes along (`cp -p`, editors) take as a no and go on.
+    ///
+    /// # Errors
+    /// Always: [`FsError::NotSupported`] in `_control`, [`FsError::ReadOnly`] elsewhere.
+    pub fn setxattr(&self, ino: Ino) -> Result<(), FsError> {
+        let view = self.shared.view();
+        let writable = self.scratch.by_ino(ino).is_some()
+            || ino == control_ino()
+            || view.generated_by_ino(ino).is_some_and(Generated::is_writable);
+        Err(if writable { FsError::NotSupported } else { FsError::ReadOnly })
+    }
+
+    /// Whether a file or folder may be read, written (`write`) or run (`execute`).
+    ///
+    /// # Errors
+    /// [`FsError::ReadOnly`] or [`FsError::NotPermitted`].
+    pub fn access(&self, ino: Ino, write: bool, execute: bool) -> Result<(), FsError> {
+        let attr = self.getattr(ino)?;
+        if write && attr.perm & 0o200 == 0 {
+            return Err(FsError::ReadOnly);
+        }
+        if execute && attr.kind == Kind::File {
+            return Err(FsError::NotPermitted);
+        }
+        Ok(())
+    }
+
+    /// Bytes and samples of the view, for statfs.
+    pub fn totals(&self) -> (u64, u64) {
+        let view = self.shared.view();
+        (view.numbers().bytes, view.numbers().samples)
+    }
+
+    fn ask(&self, request: Request) {
+        // Where the indexer has ended the mount is ending, too.
+        drop(self.indexer.send(request));
+    }
+}
+
+const RESCAN_TEXT: &str = "Write anything here to look for new, changed and gone files.\n";
+
+fn scratch_attr(file: &Scratch) -> Attr {
+    let (size, mtime, perm) = file.stat();
+    attr::of_made(file.ino, size, mtime, perm)
+}
