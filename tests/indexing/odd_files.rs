@@ -113,9 +113,9 @@ fn what_may_not_be_read_is_named_and_everything_else_is_heard() {
     let all = Indexed::of(&command.output().unwrap());
     assert_eq!((all.code, all.count("heard")), (Some(0), 6), "{all:?}");
 
-    fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o0)).unwrap();
     fs::write(&file, wav(77)).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o0)).unwrap();
     let run = Indexed::of(&command.output().unwrap());
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
