@@ -126,11 +126,6 @@ fn uncertain_begins_with_the_sample_the_model_is_least_sure_of() {
     let mount = Mount::of_test_archive();
     let names = mount.names("_uncertain");
     assert!(names.len() > 100 && names.len() <= 500);
-    let canonical: Value = serde_json::from_slice(
-        &fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/canonical_mapping.json")).unwrap(),
-    )
-    .unwrap();
-    drop(canonical);
     for (rank, name) in names.iter().enumerate() {
         let [number, label, percent, _] = name.splitn(4, ' ').collect::<Vec<_>>()[..] else { panic!("{name}") };
         assert_eq!(number, format!("{:03}", rank + 1), "in order");
