@@ -92,7 +92,7 @@ fn index_with(place: &Place, algorithm: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn md5_and_sha256_are_those_of_hashlib_and_changing_the_algorithm_names_everything_anew() {
+fn md5_and_sha256_are_those_of_the_usual_tools_and_changing_the_algorithm_names_everything_anew() {
     let place = sounds();
     assert_eq!(index_with(&place, "md5"), of_coreutils(&place, "md5"));
     assert_eq!(index_with(&place, "sha256"), of_coreutils(&place, "sha256"));
