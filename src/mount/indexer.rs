@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, after, never, select};
 
 use super::keeper::{KeeperHandle, Shared};
 use crate::archive::ArchiveRoot;
@@ -71,24 +72,33 @@ impl Indexer {
                 None
             }
         };
-        let never = crossbeam_channel::never();
-        let changes: &Receiver<Changes> = watcher.as_ref().map_or(&never, |watcher| watcher.changes());
-        self.pass();
+        let unwatched = never();
+        let changes: &Receiver<Changes> = watcher.as_ref().map_or(&unwatched, |watcher| watcher.changes());
+        let mut rested = self.pass();
+        let mut walk_is_due = false;
         loop {
+            let due = if walk_is_due { after(rested.saturating_duration_since(Instant::now())) } else { never() };
             let request = select! {
                 recv(requests) -> request => request.unwrap_or(Request::Stop),
                 recv(changes) -> change => match change {
-                    Ok(Changes { rescan: true, .. }) => Request::Rescan,
+                    Ok(Changes { rescan: true, .. }) => {
+                        walk_is_due = true;
+                        continue;
+                    }
                     Ok(Changes { touched, .. }) => Request::Touch(touched),
                     Err(_) => Request::Stop,
                 },
+                recv(due) -> _ => Request::Rescan,
             };
             if self.cancel.load(Ordering::Relaxed) {
                 return;
             }
             match request {
                 Request::Stop => return,
-                Request::Rescan => self.pass(),
+                Request::Rescan => {
+                    walk_is_due = false;
+                    rested = self.pass();
+                }
                 Request::Touch(paths) => self.touch(&paths),
             }
         }
@@ -131,10 +141,15 @@ impl Indexer {
         }
     }
 
-    fn pass(&self) {
+    /// Makes a pass, and says from when on the archive may be walked again because something changed in it: a program
+    /// that goes on writing there must not keep the disk busy with walks.
+    fn pass(&self) -> Instant {
+        let started = Instant::now();
         self.with_progress(|progress| progress.begin());
         let result = self.pass_of().run(&mut |progress| self.tell(&progress));
+        let walk = result.as_ref().map_or_else(|_| started.elapsed(), |summary| summary.elapsed_walk);
         self.ended(result);
+        Instant::now() + walk * 4
     }
 
     fn touch(&self, paths: &[Vec<u8>]) {
