@@ -19,10 +19,10 @@ fn whatever_was_acknowledged_before_a_kill_9_is_there_after_it() {
         let mut command = child::command("write", &place.store(), &place.archive());
         command.env("DRUMFS_TEST_FROM", next.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut run = Running(command.spawn().unwrap());
-        let mut lines = BufReader::new(run.0.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(run.0.stdout.take().unwrap()).lines();
         let mut wanted = random % 25;
         // After so many words the process is killed at whatever it is doing; what it said until then still counts.
-        while let Some(line) = lines.next() {
+        for line in lines {
             let line = line.unwrap();
             assert!(!line.starts_with("refused"), "round {round}: {line}");
             let Some(number) = line.strip_prefix("ack ") else { continue };
