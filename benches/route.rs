@@ -1,5 +1,7 @@
 //! Routing 50,000 samples on one thread, and reading the rules. `cargo bench --bench route`
 
+#![allow(clippy::expect_used)] // a bench may
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

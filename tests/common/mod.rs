@@ -5,6 +5,7 @@ pub mod mount;
 pub mod peer;
 pub mod snapshot;
 pub mod sounds;
+pub mod sys;
 pub mod tools;
 
 use std::time::{Duration, Instant};

@@ -249,7 +249,7 @@ impl Drop for Mount {
     }
 }
 
-/// A temporary folder that every user can walk through.
+/// A temporary folder.
 pub fn new_dir() -> TempDir {
     tempfile::Builder::new().prefix("drumfs-test-").tempdir().unwrap()
 }

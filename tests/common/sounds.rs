@@ -16,7 +16,7 @@ pub fn wav_of(seed: u64, seconds: f64) -> Vec<u8> {
     let mut phase = 0.0f64;
     let samples = (0..frames).map(|n| {
         let t = f64::from(n) / f64::from(RATE);
-        let value = if seed % 2 == 0 {
+        let value = if seed.is_multiple_of(2) {
             phase += std::f64::consts::TAU * (50.0 + (seed % 97) as f64 + 200.0 * (-t * 40.0).exp()) / f64::from(RATE);
             phase.sin() * (-t * 18.0).exp()
         } else {

@@ -8,6 +8,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+/// Whether all these programs are there. Where one is not, the test that wants it is passed over with a note; in CI,
+/// which installs them all, it fails.
+#[track_caller]
+pub fn installed(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let Some(missing) = programs.iter().find(|program| !found(program)) else { return true };
+    assert!(std::env::var_os("CI").is_none(), "{missing} is not installed");
+    eprintln!("passed over: {missing} is not installed");
+    false
+}
+
 /// Runs a program and gives what it said. It is ended after a minute, so that nothing hangs.
 #[track_caller]
 pub fn run(program: &str, args: &[&OsStr]) -> Output {

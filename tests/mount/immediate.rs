@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::common::mount::{Mount, new_dir, put};
 use crate::common::peer::Peer;
 use crate::common::sounds::wav;
+use crate::common::tools::installed;
 
 const FILES: usize = 24;
 
@@ -99,6 +100,9 @@ fn two_hundred_saves(mount: &Mount) {
 
 #[test]
 fn other_processes_and_held_folders_see_the_new_view_when_a_save_returns() {
+    if !installed(&["python3"]) {
+        return;
+    }
     two_hundred_saves(&mount());
 }
 
@@ -122,6 +126,9 @@ impl Drop for Busy {
 
 #[test]
 fn they_see_it_also_while_others_walk_the_mount() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mount = mount();
     let walkers = [
         Busy::new("ls -lR \"$1\"", &mount.at),
@@ -134,6 +141,9 @@ fn they_see_it_also_while_others_walk_the_mount() {
 
 #[test]
 fn a_folder_that_goes_and_comes_back_is_the_same_folder_for_who_holds_it() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mount = mount();
     let only = |folder: &str| format!("layout: flat\nroutes:\n  - {{path: \"**\", to: {folder}}}\n");
     let mut held = Peer::at(&mount.path("A"));
@@ -151,6 +161,9 @@ fn a_folder_that_goes_and_comes_back_is_the_same_folder_for_who_holds_it() {
 
 #[test]
 fn a_folder_that_is_being_listed_goes_on_from_the_view_it_was_opened_on() {
+    if !installed(&["python3"]) {
+        return;
+    }
     // Many names on one content: a listing takes several calls.
     let dir = new_dir();
     let first = dir.path().join("archive/pack/0000 a sample with a name of some length.wav");
@@ -181,6 +194,9 @@ fn a_folder_that_is_being_listed_goes_on_from_the_view_it_was_opened_on() {
 
 #[test]
 fn overrides_and_refusals_are_seen_when_the_write_returns() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mount = mount();
     mount.save_rules("layout: flat\ntarget_labels: all\n").unwrap();
     let mut eye = Peer::at(&mount.at);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 
 use crate::common::eventually;
 use crate::common::mount::Mount;
@@ -141,18 +141,6 @@ fn something_else_in_its_place_is_an_error_of_that_file_alone_and_nobody_hangs()
         );
         others_stay(&mount);
     }
-}
-
-#[test]
-fn one_that_may_not_be_read_is_refused_alone() {
-    // SAFETY: geteuid has no preconditions. Root may read everything; the test of an ordinary user's mount does this.
-    if unsafe { libc::geteuid() } == 0 {
-        return;
-    }
-    let mount = mount();
-    fs::set_permissions(mount.archive.join("pack/a.wav"), fs::Permissions::from_mode(0)).unwrap();
-    assert_eq!(File::open(mount.path("All/a.wav")).unwrap_err().raw_os_error(), Some(libc::EACCES));
-    others_stay(&mount);
 }
 
 #[test]

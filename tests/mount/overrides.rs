@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::common::mount::{Mount, new_dir, put};
 use crate::common::sounds::wav;
-use crate::common::tools::{said, shell};
+use crate::common::tools::{installed, said, shell};
 
 const ALL: &str = "layout: flat\ntarget_labels: all\n";
 
@@ -68,6 +68,9 @@ fn null_takes_a_word_back() {
 
 #[test]
 fn shells_and_python_append() {
+    if !installed(&["dash", "python3"]) {
+        return;
+    }
     let mount = mount();
     for (sh, label) in [("bash", "Cuica"), ("dash", "Clap")] {
         let text = format!("echo '{{\"path\": \"pack/one.wav\", \"label\": \"{label}\"}}' >> \"$1\"");

@@ -1,13 +1,13 @@
 //! Nothing in the view can be created, written or removed: EROFS at the first call that asks, and nothing of it ever
 //! reaches the archive.
 
-use std::ffi::CStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::mount::Mount;
-use crate::common::snapshot::snapshot;
-use crate::common::tools::{c_path, errno_of, said, shell};
+use crate::common::snapshot::{paths_in, snapshot};
+use crate::common::sys;
+use crate::common::tools::{said, shell};
 
 const RULES: &str = "routes:\n  - {path: \"Kicks/**\", to: Kick}\n  - {path: \"Snares/**\", to: Snare}\n";
 
@@ -17,19 +17,6 @@ fn mount() -> Mount {
     mount
 }
 
-/// Runs a system call on the C forms of two paths and gives its errno, 0 where it went well. What it opened is closed.
-fn call(a: &Path, b: &Path, call: impl Fn(&CStr, &CStr) -> libc::c_int) -> i32 {
-    errno_of(call(&c_path(a), &c_path(b)))
-}
-
-fn open(path: &Path, flags: i32) -> i32 {
-    // SAFETY: the path is NUL-terminated and outlives the call; what was opened is closed once.
-    call(path, path, |path, _| unsafe {
-        let fd = libc::open(path.as_ptr(), flags, 0o644);
-        if fd >= 0 { libc::close(fd) } else { fd }
-    })
-}
-
 #[track_caller]
 fn refused(what: &str, path: &Path, errno: i32) {
     assert_eq!(errno, libc::EROFS, "{what} {}: {}", path.display(), std::io::Error::from_raw_os_error(errno));
@@ -37,9 +24,9 @@ fn refused(what: &str, path: &Path, errno: i32) {
 
 /// Every call that changes a file or folder that is there.
 fn change_what_is_there(path: &Path) {
-    // SAFETY, here and below: every pointer is to a NUL-terminated string or a value that outlives the call.
-    let is_dir = path.is_dir();
-    if !is_dir {
+    if path.is_dir() {
+        refused("rmdir", path, sys::rmdir(path));
+    } else {
         for (what, flags) in [
             ("open for write", libc::O_WRONLY),
             ("open for both", libc::O_RDWR),
@@ -48,56 +35,35 @@ fn change_what_is_there(path: &Path) {
             ("open to read and truncate", libc::O_RDONLY | libc::O_TRUNC),
             ("open or create", libc::O_WRONLY | libc::O_CREAT),
         ] {
-            refused(what, path, open(path, flags));
+            refused(what, path, sys::open(path, flags));
         }
-        refused("truncate", path, call(path, path, |path, _| unsafe { libc::truncate(path.as_ptr(), 0) }));
-        refused("grow", path, call(path, path, |path, _| unsafe { libc::truncate(path.as_ptr(), 1 << 20) }));
-        refused("unlink", path, call(path, path, |path, _| unsafe { libc::unlink(path.as_ptr()) }));
-    } else {
-        refused("rmdir", path, call(path, path, |path, _| unsafe { libc::rmdir(path.as_ptr()) }));
+        refused("truncate", path, sys::truncate(path, 0));
+        refused("grow", path, sys::truncate(path, 1 << 20));
+        refused("unlink", path, sys::unlink(path));
     }
-    refused("chmod", path, call(path, path, |path, _| unsafe { libc::chmod(path.as_ptr(), 0o600) }));
+    refused("chmod", path, sys::chmod(path));
     // SAFETY: geteuid has no preconditions.
     if unsafe { libc::geteuid() } == 0 {
-        refused("chown", path, call(path, path, |path, _| unsafe { libc::chown(path.as_ptr(), 1, 1) }));
+        refused("chown", path, sys::chown(path));
     }
-    let now = [libc::timespec { tv_sec: 1, tv_nsec: 0 }; 2];
-    refused(
-        "utimes",
-        path,
-        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), now.as_ptr(), 0) }),
-    );
-    refused(
-        "touch",
-        path,
-        call(path, path, |path, _| unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0) }),
-    );
-    refused(
-        "setxattr",
-        path,
-        call(path, path, |path, _| unsafe {
-            libc::setxattr(path.as_ptr(), c"user.colour".as_ptr(), c"red".as_ptr().cast(), 3, 0)
-        }),
-    );
-    refused("access", path, call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::W_OK) }));
-    assert_eq!(call(path, path, |path, _| unsafe { libc::access(path.as_ptr(), libc::R_OK) }), 0);
+    refused("utimes", path, sys::utimes(path));
+    refused("touch", path, sys::touch(path));
+    refused("setxattr", path, sys::setxattr(path));
+    refused("access", path, sys::access(path, libc::W_OK));
+    assert_eq!(sys::access(path, libc::R_OK), 0);
 }
 
 /// Every call that makes something new at `path`.
 fn make_something_new(path: &Path, other: &Path) {
-    refused("creat", path, open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
-    refused("create anew", path, open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL));
-    refused("mkdir", path, call(path, path, |path, _| unsafe { libc::mkdir(path.as_ptr(), 0o755) }));
-    refused("symlink", path, call(other, path, |to, path| unsafe { libc::symlink(to.as_ptr(), path.as_ptr()) }));
-    refused("link", path, call(other, path, |from, path| unsafe { libc::link(from.as_ptr(), path.as_ptr()) }));
+    refused("creat", path, sys::open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
+    refused("create anew", path, sys::open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL));
+    refused("mkdir", path, sys::mkdir(path));
+    refused("symlink", path, sys::symlink(other, path));
+    refused("link", path, sys::link(other, path));
     for kind in [libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK] {
-        refused("mknod", path, call(path, path, |path, _| unsafe { libc::mknod(path.as_ptr(), kind | 0o644, 0) }));
+        refused("mknod", path, sys::mknod(path, kind));
     }
-    refused("rename", path, rename(other, path));
-}
-
-fn rename(from: &Path, to: &Path) -> i32 {
-    call(from, to, |from, to| unsafe { libc::rename(from.as_ptr(), to.as_ptr()) })
+    refused("rename", path, sys::rename(other, path));
 }
 
 #[test]
@@ -106,8 +72,8 @@ fn every_change_in_the_view_is_refused_at_the_first_call_and_the_archive_stays()
     let before = snapshot(&mount.archive);
     let view = snapshot(&mount.path("Kick"));
     let kick = mount.path("Kick/Kicks/deep/kick.wav");
-    let by_id = crate::common::snapshot::paths_in(&mount.path("_by-id"));
-    let uncertain = crate::common::snapshot::paths_in(&mount.path("_uncertain"));
+    let by_id = paths_in(&mount.path("_by-id"));
+    let uncertain = paths_in(&mount.path("_uncertain"));
     let mut there: Vec<PathBuf> = [
         "Kick",
         "Kick/Kicks",
@@ -162,17 +128,14 @@ fn renames_within_out_of_into_and_across_class_folders_are_refused() {
         (mount.path("_control/status.json"), mount.path("_control/status.old")),
         (mount.path("_control"), mount.path("control")),
     ] {
-        refused(&format!("rename to {}", to.display()), &from, rename(&from, &to));
+        refused(&format!("rename to {}", to.display()), &from, sys::rename(&from, &to));
     }
-    let exchange = call(&kick, &mount.path("Snare/Snares/crack.wav"), |a, b| unsafe {
-        libc::renameat2(libc::AT_FDCWD, a.as_ptr(), libc::AT_FDCWD, b.as_ptr(), libc::RENAME_EXCHANGE)
-    });
-    refused("exchange", &kick, exchange);
+    refused("exchange", &kick, sys::exchange(&kick, &mount.path("Snare/Snares/crack.wav")));
     // To and from other file systems the kernel says that itself, and programs that copy instead are refused then.
     let outside = mount.dir.path().join("outside.wav");
-    assert_eq!(rename(&kick, &outside), libc::EXDEV);
+    assert_eq!(sys::rename(&kick, &outside), libc::EXDEV);
     fs::write(&outside, "outside").unwrap();
-    assert_eq!(rename(&outside, &mount.path("Kick/outside.wav")), libc::EXDEV);
+    assert_eq!(sys::rename(&outside, &mount.path("Kick/outside.wav")), libc::EXDEV);
     for text in [
         "mv \"$1\" \"$2/Kick/\"",
         "cp \"$1\" \"$2/Kick/\"",
@@ -209,7 +172,7 @@ fn sidecars_that_daws_write_beside_samples_are_refused_at_create() {
     ] {
         for folder in ["Kick", "Kick/Kicks/deep"] {
             let path = mount.path(folder).join(name);
-            refused("create", &path, open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
+            refused("create", &path, sys::open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC));
             assert!(!path.exists());
         }
     }
@@ -222,13 +185,13 @@ fn what_control_holds_can_not_be_removed_and_takes_no_folders() {
     let control = mount.path("_control");
     for name in ["index.jsonl", "status.json", "rescan"] {
         let path = control.join(name);
-        refused("unlink", &path, call(&path, &path, |path, _| unsafe { libc::unlink(path.as_ptr()) }));
+        refused("unlink", &path, sys::unlink(&path));
     }
     let new = control.join("folder");
-    refused("mkdir", &new, call(&new, &new, |path, _| unsafe { libc::mkdir(path.as_ptr(), 0o755) }));
-    refused("symlink", &new, call(&control, &new, |to, path| unsafe { libc::symlink(to.as_ptr(), path.as_ptr()) }));
+    refused("mkdir", &new, sys::mkdir(&new));
+    refused("symlink", &new, sys::symlink(&control, &new));
     for name in ["rules.yml", "overrides.jsonl", "rescan"] {
         let path = control.join(name);
-        assert_eq!(call(&path, &path, |path, _| unsafe { libc::access(path.as_ptr(), libc::W_OK) }), 0, "{name}");
+        assert_eq!(sys::access(&path, libc::W_OK), 0, "{name}");
     }
 }

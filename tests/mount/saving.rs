@@ -6,7 +6,7 @@ use std::process::Output;
 
 use crate::common::eventually;
 use crate::common::mount::Mount;
-use crate::common::tools::{said, shell};
+use crate::common::tools::{installed, said, shell};
 
 /// One sample, shown in the folder that the rules name.
 pub struct Bench {
@@ -97,6 +97,9 @@ fn in_bash(text: &'static str) -> impl Fn(&Path, &Path) -> Output {
 
 #[test]
 fn shells_that_echo_over_it() {
+    if !installed(&["dash"]) {
+        return;
+    }
     let mut bench = Bench::new();
     for sh in ["bash", "dash"] {
         // One write: `$(cat …)` drops the last newline and echo adds one.
@@ -107,6 +110,9 @@ fn shells_that_echo_over_it() {
 
 #[test]
 fn shells_that_print_it_line_by_line() {
+    if !installed(&["dash"]) {
+        return;
+    }
     let mut bench = Bench::new();
     let text = "{ while IFS= read -r line; do printf '%s\\n' \"$line\"; done; } < \"$2\" > \"$1\"";
     // The group's last printf carries the error.
@@ -116,6 +122,9 @@ fn shells_that_print_it_line_by_line() {
 
 #[test]
 fn shells_with_a_here_document() {
+    if !installed(&["dash"]) {
+        return;
+    }
     let mut bench = Bench::new();
     for sh in ["bash", "dash"] {
         bench.check(sh, true, |rules, new| {
@@ -127,6 +136,9 @@ fn shells_with_a_here_document() {
 
 #[test]
 fn a_shell_that_appends_a_route() {
+    if !installed(&["dash"]) {
+        return;
+    }
     let bench = Bench::new();
     for sh in ["bash", "dash"] {
         bench.mount.save_rules("layout: flat\nroutes:\n").unwrap();
@@ -208,6 +220,9 @@ fn sed_in_place_with_a_backup() {
 
 #[test]
 fn perl_in_place() {
+    if !installed(&["perl"]) {
+        return;
+    }
     let bench = Bench::new();
     let perl = |text: &str| shell("bash", &format!("perl -i -pe '{text}' \"$1\""), &[&bench.mount.rules()]);
     let done = perl("s/Start/Perl/");
@@ -232,6 +247,9 @@ fn python(program: &'static str) -> impl Fn(&Path, &Path) -> Output {
 
 #[test]
 fn python_that_opens_writes_and_closes() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mut bench = Bench::new();
     bench.check(
         "open, write, close",
@@ -253,6 +271,9 @@ fn python_that_opens_writes_and_closes() {
 
 #[test]
 fn python_that_edits_in_place_and_truncates() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mut bench = Bench::new();
     bench.check("r+", true, python(
         "import sys\nf = open(sys.argv[1], 'r+')\nf.seek(0)\nf.write(open(sys.argv[2]).read())\nf.truncate()\nf.close()",
@@ -261,6 +282,9 @@ fn python_that_edits_in_place_and_truncates() {
 
 #[test]
 fn python_that_replaces_the_file() {
+    if !installed(&["python3"]) {
+        return;
+    }
     let mut bench = Bench::new();
     bench.check("os.replace", true, python(
         "import os, sys\nt = sys.argv[1] + '.tmp'\nopen(t, 'w').write(open(sys.argv[2]).read())\nos.replace(t, sys.argv[1])",
@@ -269,6 +293,9 @@ fn python_that_replaces_the_file() {
 
 #[test]
 fn vim_with_every_way_of_keeping_backups() {
+    if !installed(&["vim"]) {
+        return;
+    }
     let mut bench = Bench::new();
     for settings in [
         "set nobackup writebackup",
@@ -289,6 +316,9 @@ fn vim_with_every_way_of_keeping_backups() {
 
 #[test]
 fn vim_in_a_terminal_shows_the_refusal() {
+    if !installed(&["vim", "script"]) {
+        return;
+    }
     let bench = Bench::new();
     let text = "cd \"${1%/*}\" && printf ':1,$s/Start/Vim/\\r:wq\\r' | script -qec \"vim -N -u NONE -i NONE rules.yml\" /dev/null";
     let done = shell("bash", text, &[&bench.mount.rules()]);
@@ -307,6 +337,9 @@ fn vim_in_a_terminal_shows_the_refusal() {
 
 #[test]
 fn nano_in_a_terminal() {
+    if !installed(&["nano", "script"]) {
+        return;
+    }
     let bench = Bench::new();
     // Ctrl-\ replaces: what, by what, all; Ctrl-O writes, Enter takes the name; Ctrl-X ends.
     let text = |what: &str, by: &str| {

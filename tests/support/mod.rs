@@ -120,9 +120,18 @@ impl Place {
         Known::read(&self.archive(), &self.store())
     }
 
-    /// Opens the store in this process.
+    /// Opens the store in this process. sled lets go of its lock a moment after it was dropped, on a thread of its own,
+    /// so that a store that was closed in this same process is waited for.
     pub fn open(&self) -> Result<Opened, StoreError> {
-        self.options(false).open()
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.options(false).open() {
+                Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                result => return result,
+            }
+        }
     }
 
     /// How the store is opened.
