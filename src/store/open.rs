@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::journal::Journal;
 use super::trees::Store;
@@ -13,6 +14,9 @@ use crate::archive::{ContentHash, HashAlgorithm};
 
 /// The schema this program writes, and the newest it reads. A change of what the trees hold raises it.
 pub(super) const SCHEMA: u32 = 1;
+
+/// How long a store that is locked is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_millis(400);
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -92,7 +96,14 @@ impl OpenOptions {
             .cache_capacity(48 << 20)
             .flush_every_ms(Some(500));
         // sled 0.34 panics on a truncated file.
-        let opened = crate::catch_quietly(|| config.open());
+        let is_locked = |opened: &std::thread::Result<sled::Result<sled::Db>>| matches!(opened, Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock"));
+        let mut opened = crate::catch_quietly(|| config.open());
+        // An owner that is just ending lets go in a moment.
+        let patience = Instant::now() + LOCK_PATIENCE;
+        while is_locked(&opened) && Instant::now() < patience {
+            std::thread::sleep(LOCK_PATIENCE / 20);
+            opened = crate::catch_quietly(|| config.open());
+        }
         let db = match opened {
             Ok(Ok(db)) => db,
             Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {

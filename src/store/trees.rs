@@ -69,6 +69,9 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
+const SAME_TIME: f64 = 1e-3;
+
 fn seconds_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -251,8 +254,9 @@ impl Store {
         let known = self.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
         let known: Option<Override> = known.map(|bytes| self.decode(&bytes)).transpose()?;
         let said = label.map(|label| Override { label: label.to_owned(), note: note.map(str::to_owned), at });
-        let newer = known.as_ref().is_some_and(|known| known.at > at);
-        if newer || known == said {
+        let newer = known.as_ref().is_some_and(|known| known.at > at + SAME_TIME);
+        let words = |said: &Option<Override>| said.as_ref().map(|said| (said.label.clone(), said.note.clone()));
+        if newer || words(&known) == words(&said) {
             return Ok(false);
         }
         self.put_override(hash, said.as_ref())?;
@@ -292,7 +296,7 @@ impl Store {
     pub(super) fn restore_rules(&self, text: &str, at: f64) -> Result<bool, StoreError> {
         let known_at = self.rules.get("at").map_err(|error| self.failed(error))?;
         let known_at = known_at.and_then(|bytes| bytes.as_ref().try_into().ok().map(f64::from_be_bytes));
-        if known_at.is_some_and(|known_at| known_at >= at) || self.rules()?.active.as_deref() == Some(text) {
+        if known_at.is_some_and(|known_at| known_at > at + SAME_TIME) || self.rules()?.active.as_deref() == Some(text) {
             return Ok(false);
         }
         self.put_rules(text, at)?;
