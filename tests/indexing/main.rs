@@ -4,6 +4,7 @@
 mod changes;
 mod commands;
 mod hashes;
+mod models;
 mod odd_files;
 mod refusals;
 mod stopping;
