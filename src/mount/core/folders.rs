@@ -83,8 +83,8 @@ impl Core {
         let handle = self.handles.get(handle)?;
         let Handle::Dir { view, dir, scratch } = &*handle else { return Err(FsError::BadHandle) };
         let len = view.len(*dir);
-        for place in from.. {
-            let next = place.saturating_add(1);
+        for place in from..u64::MAX {
+            let next = place + 1;
             let Ok(at) = usize::try_from(place) else { return Ok(()) };
             let full = match at {
                 0 => {
