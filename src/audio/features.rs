@@ -62,13 +62,6 @@ impl Features {
     /// Number of values: bands times frames.
     pub const LEN: usize = MEL_BANDS * FRAMES;
 
-    /// Features from values computed elsewhere, in the order of [`Features::as_slice`].
-    ///
-    /// Returns `None` where there are not [`Features::LEN`] of them.
-    pub fn from_values(values: Vec<f32>) -> Option<Self> {
-        (values.len() == Self::LEN).then_some(Self(values))
-    }
-
     /// The values, band by band.
     pub fn as_slice(&self) -> &[f32] {
         &self.0

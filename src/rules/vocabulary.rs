@@ -165,11 +165,6 @@ impl Vocabulary {
         self.labels.iter().position(|known| known.eq_ignore_ascii_case(label)).map(|index| index as u8)
     }
 
-    /// Whether the label with this index is one of the model's outputs.
-    pub fn is_fine(&self, label: u8) -> bool {
-        usize::from(label) < self.fine
-    }
-
     /// The canonical labels but `misc`, in label order: the default `target_labels`.
     pub fn default_targets(&self) -> Vec<String> {
         (0..=u8::MAX)
