@@ -1,7 +1,7 @@
 //! What mount-scripts/ promise: which drumfs command each option string of mount(8) becomes, and that a refusal is
 //! exit code 32 with a reason. A stand-in `drumfs` on PATH records its arguments; nothing is mounted here.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 use std::ffi::OsStr;
 use std::fs;

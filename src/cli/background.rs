@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, output};
 
 const READY: &str = "ready ";
 const FAILED: &str = "failed ";
@@ -39,7 +39,7 @@ pub fn start(folder: &Path) -> Result<Outcome, Failure> {
     }
     match (word.strip_prefix(READY), word.strip_prefix(FAILED)) {
         (Some(at), _) => {
-            eprintln!("mounted at {}; end it with `umount {}`", at.trim_end(), at.trim_end());
+            output::tell(format_args!("mounted at {}; end it with `umount {}`", at.trim_end(), at.trim_end()));
             Ok(Outcome::Done)
         }
         (None, Some(error)) => Err(error.trim_end().to_owned().into()),

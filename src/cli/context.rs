@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Failure, Global};
+use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
 use crate::classify::{Backend, Classifier};
 use crate::config::Config;
@@ -27,7 +27,11 @@ impl Ear {
         let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         if !config.ignored.is_empty() {
             let path = global.config.as_deref().unwrap_or(Path::new("config.yml"));
-            eprintln!("{}: these keys mean nothing to drumfs: {}", path.display(), config.ignored.join(", "));
+            output::tell(format_args!(
+                "{}: these keys mean nothing to drumfs: {}",
+                path.display(),
+                config.ignored.join(", ")
+            ));
         }
         let classifier = Classifier::open(&config.model)?;
         let labels = classifier.labels();
@@ -93,7 +97,7 @@ pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose:
     let options = OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
     let opened = options.open()?;
     if let Some(notice) = opened.notice {
-        eprintln!("drumfs: {notice}");
+        output::tell(format_args!("drumfs: {notice}"));
     }
     Ok(Arc::new(opened.store))
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::output;
 use crate::archive::identity::{ContentHash, HashAlgorithm};
 use crate::audio::{Decoder, Extractor, FRAMES, Features, MEL_BANDS, Source};
 use crate::classify::{Backend, Classifier, ModelError, Session};
@@ -60,6 +61,9 @@ pub enum FeaturesError {
     /// The model does not run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The result can't be printed.
+    #[error("the result can't be printed: {0}")]
+    Print(#[from] io::Error),
 }
 
 /// One line of a manifest.
@@ -99,7 +103,8 @@ pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
     if let Some(classifier) = &classifier {
         // What is wrong with the model is said once, here.
         classifier.session()?;
-        println!("{} on {}", classifier.model_id(), Backend::start(None).map_err(ModelError::from)?.describe());
+        let backend = Backend::start(None).map_err(ModelError::from)?;
+        output::line(format_args!("{} on {}", classifier.model_id(), backend.describe()))?;
     }
     let new_ear = || Ear {
         decoder: Decoder::new(),
@@ -110,15 +115,15 @@ pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
         .par_iter()
         .map_init(new_ear, |ear, line| {
             let path = root.join(&line.path);
-            hear(ear, &path).map_err(|why| eprintln!("{}: {why}", path.display())).ok()
+            hear(ear, &path).map_err(|why| output::tell(format_args!("{}: {why}", path.display()))).ok()
         })
         .collect();
     write_archive(&args.out, &rows)
         .map_err(|reason| FeaturesError::Write { path: args.out.clone(), reason: reason.to_string() })?;
     let failed = rows.iter().filter(|row| row.is_none()).count();
-    println!("{}: {} rows, {failed} not heard", args.out.display(), rows.len());
+    output::line(format_args!("{}: {} rows, {failed} not heard", args.out.display(), rows.len()))?;
     if args.times {
-        print_times(&rows);
+        print_times(&rows)?;
     }
     Ok(failed)
 }
@@ -158,14 +163,15 @@ fn hear(ear: &mut Ear, path: &Path) -> Result<Row, String> {
     Ok(Row { features, attributes, times })
 }
 
-fn print_times(rows: &[Option<Row>]) {
+fn print_times(rows: &[Option<Row>]) -> io::Result<()> {
     for (stage, name) in STAGES.iter().enumerate() {
         let mut times: Vec<f64> = rows.iter().flatten().filter_map(|row| row.times.get(stage).copied()).collect();
         times.sort_by(f64::total_cmp);
         let median = times.get(times.len() / 2).copied().unwrap_or_default();
         let mean = times.iter().sum::<f64>() / times.len().max(1) as f64;
-        println!("{name:>8}: median {median:7.1} µs, mean {mean:7.1} µs");
+        output::line(format_args!("{name:>8}: median {median:7.1} µs, mean {mean:7.1} µs"))?;
     }
+    Ok(())
 }
 
 /// Ways the archive may fail.

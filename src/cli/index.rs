@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::{self, Ear};
+use super::output;
 use super::progress::{PassBar, sentences};
 use super::{Failure, Global, Outcome};
 use crate::archive::ArchiveRoot;
@@ -82,7 +83,7 @@ pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure>
     if args.json {
         print_json(&summary, &store.folder().display().to_string(), &backend, ear.classifier.model_id())?;
     } else {
-        sentences(&summary).iter().for_each(|line| eprintln!("{line}"));
+        sentences(&summary).iter().for_each(output::tell);
     }
     if summary.mostly_absent {
         return Err(mostly_absent(&summary, root.path().to_owned()).into());
@@ -111,6 +112,5 @@ fn print_json(summary: &Summary, store: &str, backend: &str, model: &str) -> Res
         backend,
         model,
     };
-    println!("{}", serde_json::to_string_pretty(&printed)?);
-    Ok(())
+    Ok(output::json(&printed)?)
 }

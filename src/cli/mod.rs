@@ -6,9 +6,11 @@ pub mod features;
 mod index;
 mod known;
 mod mount;
+mod output;
 mod progress;
 mod rules;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -92,8 +94,10 @@ pub fn main() -> ExitCode {
             Err(error) => Err(error.into()),
         },
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "drumfs", &mut std::io::stdout());
-            Ok(Outcome::Done)
+            // Into memory first: what writes to a closed pipe itself panics.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "drumfs", &mut text);
+            std::io::stdout().write_all(&text).map(|()| Outcome::Done).map_err(Into::into)
         }
         Command::Man => clap_mangen::Man::new(Cli::command())
             .render(&mut std::io::stdout())
@@ -104,8 +108,9 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(3),
         Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) if output::is_unread(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("drumfs: {error}");
+            output::tell(format_args!("drumfs: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::background;
 use super::context::{self, Ear};
+use super::output;
 use super::progress::{PassBar, sentences};
 use super::{Failure, Global, Outcome};
 use crate::archive::ArchiveRoot;
@@ -68,7 +69,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let folder = context::store_folder(global, &ear.config, &root)?;
     let (at, notice) = mount::prepare(&args.mountpoint, root.path())?;
     if let Some(notice) = notice {
-        eprintln!("drumfs: {notice}");
+        output::tell(format_args!("drumfs: {notice}"));
     }
     // Signals are caught before anything is mounted, so that none leaves a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -95,7 +96,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     if args.as_background {
         background::ready(&at)?;
     } else {
-        eprintln!("mounted at {} ({samples} samples known); Ctrl-C ends it", at.display());
+        output::tell(format_args!("mounted at {} ({samples} samples known); Ctrl-C ends it", at.display()));
     }
     mounted.wait(&stop)?;
     Ok(Outcome::Done)
@@ -120,9 +121,9 @@ fn reporter(quiet: bool, archive: PathBuf) -> mount::Reporter {
                 match result {
                     // Said in the log already.
                     Err(_) => {}
-                    Ok(summary) if summary.mostly_absent => eprintln!("{}", mostly_absent(summary, archive.clone())),
+                    Ok(summary) if summary.mostly_absent => output::tell(mostly_absent(summary, archive.clone())),
                     Ok(summary) if first || summary.heard > 0 || summary.gone > 0 => {
-                        sentences(summary).iter().for_each(|line| eprintln!("{line}"));
+                        sentences(summary).iter().for_each(output::tell);
                     }
                     Ok(_) => {}
                 }

@@ -47,7 +47,7 @@ impl PassBar {
 /// What a pass found, in sentences.
 pub fn sentences(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();
-    let rate = summary.heard as f64 / (summary.elapsed - summary.elapsed_walk).as_secs_f64().max(0.001);
+    let rate = summary.heard as f64 / summary.elapsed.saturating_sub(summary.elapsed_walk).as_secs_f64().max(0.001);
     said.push(match summary.heard {
         0 => format!("{} samples, all of them known ({:.2} s)", summary.found, summary.elapsed.as_secs_f64()),
         heard => format!(

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::context::Ear;
 use super::known::Known;
-use super::{Failure, Global, Outcome};
+use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
 use crate::rules::{Router, Rules, Subject, Verdict, diff};
 use crate::view::Sample;
@@ -109,14 +109,14 @@ fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
             hint: error.and_then(|error| error.hint.clone()),
             warnings,
         };
-        println!("{}", serde_json::to_string_pretty(&checked)?);
+        output::json(&checked)?;
     } else {
         for warning in warnings {
-            println!("{}: warning: {warning}", args.file.display());
+            output::line(format_args!("{}: warning: {warning}", args.file.display()))?;
         }
         match error {
-            Some(error) => println!("{}: {error}", args.file.display()),
-            None => println!("{}: accepted", args.file.display()),
+            Some(error) => output::line(format_args!("{}: {error}", args.file.display()))?,
+            None => output::line(format_args!("{}: accepted", args.file.display()))?,
         }
     }
     Ok(if error.is_some() { Outcome::Failed } else { Outcome::Done })
@@ -147,9 +147,9 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
     let sample = find(&known, &root, &args.sample).ok_or_else(not_known)?;
     let explanation = router.explain(&subject(&known, sample));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&explanation)?);
+        output::json(&explanation)?;
     } else {
-        println!("{explanation}");
+        output::line(explanation)?;
     }
     Ok(Outcome::Done)
 }
@@ -178,12 +178,12 @@ fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failu
     };
     let moved = diff((&old, &verdicts(&old)), (&new, &verdicts(&new)));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&moved)?);
+        output::json(&moved)?;
     } else {
         let path = |index: usize| {
             present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(&s.path).into_owned())
         };
-        println!("{}", moved.with_paths(path));
+        output::line(moved.with_paths(path))?;
     }
     Ok(Outcome::Done)
 }

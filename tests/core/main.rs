@@ -1,5 +1,5 @@
 //! File operations without a mount: single promises, and random sequences against a model.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod promises;

@@ -1,6 +1,8 @@
 //! Help, completions and the manual page.
 
-use crate::support::drumfs;
+use std::process::Command;
+
+use crate::support::{Place, drumfs, index_command};
 
 fn printed(arguments: &[&str]) -> String {
     let output = drumfs().args(arguments).output().unwrap();
@@ -57,4 +59,19 @@ fn the_manual_page_is_one() {
 #[test]
 fn the_version_is_the_packages() {
     assert_eq!(printed(&["--version"]).trim(), concat!("drumfs ", env!("CARGO_PKG_VERSION")));
+}
+
+/// `drumfs … | head` panicked when head had read enough, and a mount's progress with it.
+#[test]
+fn nobody_reading_any_more_is_no_failure() {
+    let place = Place::with_sounds(3);
+    let unread = |command: &mut Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().code()
+    };
+    assert_eq!(unread(drumfs().args(["completions", "bash"])), Some(0));
+    assert_eq!(unread(drumfs().arg("man")), Some(0));
+    assert_eq!(unread(&mut index_command(&place.archive(), &place.store(), &[])), Some(0));
+    assert_eq!(place.known().samples.len(), 3, "the pass went on to its end");
 }

@@ -1,5 +1,5 @@
 //! What `drumfs index` promises, through the program itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod changes;
 mod commands;

@@ -118,3 +118,16 @@ fn what_the_template_suggests_works() {
     let rules = Rules::parse(&text, &drums).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!((rules.route_count(), rules.warnings()), (4, [].as_slice()), "{text}");
 }
+
+#[test]
+fn the_vocabulary_of_these_tests_is_that_of_the_shipped_model() {
+    let classifier = drumfs::classify::Classifier::embedded().unwrap();
+    let shipped = classifier.labels();
+    let drums = Vocabulary::drums();
+    assert_eq!(drums.fine().len(), shipped.len());
+    for (label, &canonical) in drums.fine().iter().zip(drums.canonical_of()) {
+        let place = shipped.index_of(label).unwrap();
+        let collected = drumfs::classify::labels::CANONICAL[shipped.canonical()[place]];
+        assert_eq!(drums.labels()[usize::from(canonical)], collected, "{label}");
+    }
+}
