@@ -20,6 +20,10 @@ use crate::view::{Generated, Ino};
 /// The most a control file or one beside it may hold, in bytes.
 pub const MAX_LEN: u64 = 1 << 20;
 
+/// The highest bits of the inode numbers of files beside the control files: no sample, folder or generated file has
+/// such a number, and none is used twice.
+const SCRATCH: Ino = 0b11 << 62;
+
 /// The most files beside the control files.
 const MAX_SCRATCH: usize = 64;
 
@@ -182,6 +186,10 @@ impl ScratchFiles {
 
     /// A file by inode number.
     pub fn by_ino(&self, ino: Ino) -> Option<Arc<Scratch>> {
+        // Every stat of a sample comes by here: it must not wait for a lock.
+        if ino & SCRATCH != SCRATCH {
+            return None;
+        }
         self.with(|files| files.values().find(|file| file.ino == ino).cloned())
     }
 
@@ -198,8 +206,7 @@ impl ScratchFiles {
         if name.len() > 255 {
             return Err(FsError::NameTooLong);
         }
-        // 0b11 in the highest bits: no sample, folder or generated file has such a number, and none is used twice.
-        let ino = 0b11 << 62 | (self.last.fetch_add(1, Ordering::Relaxed) + 1);
+        let ino = SCRATCH | (self.last.fetch_add(1, Ordering::Relaxed) + 1);
         self.with(|files| {
             if files.contains_key(name) {
                 return Err(FsError::Exists);

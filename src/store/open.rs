@@ -96,7 +96,6 @@ impl OpenOptions {
             .cache_capacity(48 << 20)
             .flush_every_ms(Some(500));
         // sled 0.34 panics on a truncated file.
-        let is_locked = |opened: &std::thread::Result<sled::Result<sled::Db>>| matches!(opened, Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock"));
         let mut opened = crate::catch_quietly(|| config.open());
         // An owner that is just ending lets go in a moment.
         let patience = Instant::now() + LOCK_PATIENCE;
@@ -106,7 +105,7 @@ impl OpenOptions {
         }
         let db = match opened {
             Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+            opened if is_locked(&opened) => {
                 let owner = fs::read_to_string(self.folder.join("owner"))
                     .map_or_else(|_| "another drumfs".to_owned(), |owner| format!("another drumfs ({})", owner.trim()));
                 return Err(StoreError::InUse { path: self.folder.clone(), owner });
@@ -207,4 +206,9 @@ impl OpenOptions {
         *notice = Some(told.join("; ")).filter(|told| !told.is_empty());
         Ok(())
     }
+}
+
+/// Whether another process has the database. sled tells by the text alone.
+fn is_locked<P>(opened: &Result<sled::Result<sled::Db>, P>) -> bool {
+    matches!(opened, Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock"))
 }
