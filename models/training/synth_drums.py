@@ -1,0 +1,476 @@
+"""Generators of kicks, toms, snares, rims, claps and other skins. Each draws its own parameters."""
+
+import numpy as np
+
+from synth_blocks import (
+    KETTLE, LONGEST_SEC, RATE, add, band, between, chance, clip, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
+    normalised, peak, phase, plate, register_noise, rise, room, saturate, skin, stepped, tick, times, uniform, wash, wave,
+)
+
+
+# Kicks: a strong low fundamental, reached fast.
+
+def kick_analogue(rng):
+    end, t60 = between(rng, 36, 66), between(rng, 0.15, 0.9)
+    t = times(t60 * 0.9)
+    frequency = glide(t, end * between(rng, 1.5, 7), end, between(rng, 0.008, 0.09))
+    x = wave(phase(frequency), "triangle" if chance(rng, 0.25) else "sine") * decay(t, t60)
+    if chance(rng, 0.5):
+        x = saturate(x, between(rng, 1, 4))
+    if chance(rng, 0.7):
+        x += decibels(uniform(rng, -32, -8)) * tick(t, rng, between(rng, 800, 6000), between(rng, 0.002, 0.02))
+    return low(x, between(rng, 600, 16000)) if chance(rng, 0.4) else x
+
+
+def kick_long(rng):
+    """A resonator hit by a pulse that rings for long, as in 1980, and what became of it in trap."""
+    end, t60 = between(rng, 32, 62), between(rng, 0.6, 3.0)
+    t = times(t60)
+    frequency = glide(t, end * uniform(rng, 1.0, 2.6), end, between(rng, 0.01, 0.08))
+    frequency *= 1 - uniform(rng, 0, 0.12) * t / t[-1]
+    x = np.sin(2 * np.pi * phase(frequency)) * decay(t, t60) * rise(t, uniform(rng, 0.0, 0.004))
+    x += decibels(uniform(rng, -40, -14)) * tick(t, rng, between(rng, 300, 4000), between(rng, 0.002, 0.01))
+    if chance(rng, 0.55):
+        x = saturate(normalised(x), between(rng, 1.2, 8))
+        x = low(x, between(rng, 300, 6000))
+    if chance(rng, 0.5):
+        length = between(rng, 0.2, 1.2)
+        x *= gate(t, length, 0.05)
+    return x
+
+
+def kick_acoustic(rng):
+    frequency, t60 = between(rng, 42, 78), between(rng, 0.12, 0.6)
+    t = times(between(rng, 0.2, 0.9))
+    x = skin(t, rng, frequency, t60, bend=uniform(rng, 0.05, 0.6), bend_sec=between(rng, 0.015, 0.08),
+             damping=uniform(rng, 0.6, 1.6), hit=uniform(rng, 0.45, 0.85))
+    x *= rise(t, between(rng, 0.001, 0.008))
+    beater = tick(t, rng, between(rng, 1200, 5500), between(rng, 0.004, 0.03), uniform(rng, 0.5, 1.5))
+    x = normalised(x) + decibels(uniform(rng, -34, -8)) * beater
+    # The shell, the other head and the air of the room.
+    thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
+                rng.uniform(0.05, 0.35, 5))
+    x += decibels(uniform(rng, -30, -13)) * normalised(thud)
+    if chance(rng, 0.4):
+        x = peak(x, between(rng, 250, 600), -uniform(rng, 3, 14), 0.8)
+    return x
+
+
+def kick_layered(rng):
+    """As sold today: a sub, a punch, a click, all squeezed."""
+    x = kick_analogue(rng)
+    t = np.arange(len(x)) / RATE
+    punch = np.sin(2 * np.pi * phase(glide(t, between(rng, 180, 900), between(rng, 45, 75), between(rng, 0.02, 0.07))))
+    x = normalised(x) + decibels(uniform(rng, -14, 0)) * punch * decay(t, between(rng, 0.05, 0.2))
+    top = high(noise(len(t), rng), between(rng, 1500, 7000)) * decay(t, between(rng, 0.01, 0.08))
+    x += decibels(uniform(rng, -36, -14)) * normalised(top)
+    x = normalised(x)
+    return clip(x, between(rng, 1, 5)) if chance(rng, 0.4) else saturate(x, between(rng, 1, 7))
+
+
+def kick_distorted(rng):
+    """Hard dance kicks: a long sweep, clipped and filtered."""
+    end, t60 = between(rng, 38, 68), between(rng, 0.4, 1.4)
+    t = times(between(rng, 0.2, 0.7))
+    x = np.sin(2 * np.pi * phase(glide(t, between(rng, 300, 1500), end, between(rng, 0.04, 0.16)))) * decay(t, t60)
+    x = clip(x, between(rng, 2, 15)) if chance(rng, 0.5) else saturate(x, between(rng, 2, 15))
+    x = low(x, between(rng, 250, 5000), uniform(rng, 0.6, 1.4))
+    return x * gate(t, t[-1] * uniform(rng, 0.7, 0.95), 0.03)
+
+
+def kick_fm(rng):
+    end, t60 = between(rng, 38, 68), between(rng, 0.12, 0.8)
+    t = times(t60)
+    carrier = glide(t, end * between(rng, 1.2, 5), end, between(rng, 0.01, 0.1))
+    index = between(rng, 0.3, 6) * decay(t, between(rng, 0.02, 0.3))
+    return fm(t, carrier, rng.choice([0.5, 1, 1.41, 2, 3.5]), index, uniform(rng, 0, 1)) * decay(t, t60)
+
+
+def kick_chip(rng):
+    length = between(rng, 0.08, 0.35)
+    t = times(length)
+    frequency = glide(t, between(rng, 150, 600), between(rng, 30, 62), length * uniform(rng, 0.3, 1.2))
+    if chance(rng, 0.6):
+        frequency = frequency[(np.floor(t * 60) / 60 * RATE).astype(int)]
+    x = wave(phase(frequency), rng.choice(["square", "triangle", "triangle"])) * stepped(t, decay(t, length * 1.5))
+    return low(x, between(rng, 500, 8000)) if chance(rng, 0.5) else x
+
+
+def kick_boomy(rng):
+    """A concert or an undamped bass drum: low skins, a soft beater, a long tail."""
+    t = times(between(rng, 0.6, 1.6))
+    x = skin(t, rng, between(rng, 38, 66), between(rng, 0.5, 1.8), bend=uniform(rng, 0, 0.15),
+             bend_sec=between(rng, 0.05, 0.2), damping=uniform(rng, 0.8, 1.6), hit=uniform(rng, 0.3, 0.6))
+    x = normalised(x) * rise(t, between(rng, 0.002, 0.015))
+    return x + decibels(uniform(rng, -40, -16)) * tick(t, rng, between(rng, 150, 2500), between(rng, 0.01, 0.05), 0.6)
+
+
+# Toms: higher, a smaller and slower bend, a tail that keeps its pitch.
+
+def tom_analogue(rng):
+    frequency, t60 = between(rng, 75, 250), between(rng, 0.2, 1.3)
+    t = times(t60 * uniform(rng, 0.7, 1))
+    f = glide(t, frequency * uniform(rng, 1.02, 1.6), frequency, between(rng, 0.04, 0.35))
+    x = wave(phase(f), "triangle" if chance(rng, 0.2) else "sine") * decay(t, t60)
+    if chance(rng, 0.6):
+        rumble = low(noise(len(t), rng), between(rng, 400, 2500))
+        x += decibels(uniform(rng, -32, -12)) * normalised(rumble) * decay(t, t60 * uniform(rng, 0.4, 1.2))
+    if chance(rng, 0.4):
+        x += decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 600, 5000), between(rng, 0.002, 0.02))
+    return saturate(normalised(x), between(rng, 1, 3)) if chance(rng, 0.3) else x
+
+
+def tom_sweeping(rng):
+    """Electronic toms of the hexagonal kind: a deep sweep, noise, a click."""
+    frequency, t60 = between(rng, 68, 220), between(rng, 0.3, 1.6)
+    t = times(t60)
+    f = glide(t, frequency * uniform(rng, 1.5, 3.5), frequency, between(rng, 0.12, 0.7))
+    x = wave(phase(f), rng.choice(["sine", "triangle"])) * decay(t, t60)
+    hiss = low(noise(len(t), rng), between(rng, 800, 6000)) * decay(t, t60 * uniform(rng, 0.1, 0.8))
+    x += decibels(uniform(rng, -30, -6)) * normalised(hiss)
+    return x + decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 1000, 6000), between(rng, 0.003, 0.02))
+
+
+def tom_acoustic(rng):
+    frequency, t60 = between(rng, 66, 235), between(rng, 0.35, 2.0)
+    t = times(between(rng, 0.5, 1.6))
+    strike = dict(damping=uniform(rng, 0.4, 1.3), hit=uniform(rng, 0.5, 0.95))
+    bend, bend_sec = uniform(rng, 0, 0.16), between(rng, 0.04, 0.25)
+    x = skin(t, rng, frequency, t60, bend, bend_sec, **strike)
+    if chance(rng, 0.6):
+        # The other head, tuned apart: the beating that is a tom's tail.
+        x += uniform(rng, 0.2, 0.8) * skin(t, rng, frequency * uniform(rng, 1.02, 1.5), t60 * uniform(rng, 0.5, 1.1),
+                                           bend, bend_sec, **strike)
+    stick = tick(t, rng, between(rng, 700, 5500), between(rng, 0.006, 0.05), uniform(rng, 0.4, 1.2))
+    x = normalised(x) * rise(t, between(rng, 0.0005, 0.006)) + decibels(uniform(rng, -34, -10)) * stick
+    if chance(rng, 0.35):
+        # Snare wires humming along.
+        wires = wash(t, rng, [300, 1500, 4000, 9000], [-12, -4, 0, -6], rng.uniform(0.3, 1.2, 4))
+        x += decibels(uniform(rng, -46, -28)) * normalised(wires)
+    if chance(rng, 0.4):
+        x *= gate(t, between(rng, 0.2, 0.9), between(rng, 0.05, 0.2))
+    return x
+
+
+def tom_fm(rng):
+    frequency, t60 = between(rng, 72, 250), between(rng, 0.2, 1.2)
+    t = times(t60)
+    f = glide(t, frequency * uniform(rng, 1.0, 1.8), frequency, between(rng, 0.05, 0.4))
+    index = between(rng, 0.2, 5) * decay(t, between(rng, 0.03, 0.5))
+    return fm(t, f, rng.choice([0.5, 1, 1.41, 1.59, 2, 2.7]), index, uniform(rng, 0, 1)) * decay(t, t60)
+
+
+def tom_chip(rng):
+    length = between(rng, 0.12, 0.5)
+    t = times(length)
+    start = between(rng, 160, 420)
+    f = glide(t, start, start * uniform(rng, 0.35, 0.8), length * uniform(rng, 0.6, 2))
+    x = wave(phase(np.maximum(f, 70)), rng.choice(["triangle", "triangle", "square"]))
+    return x * stepped(t, decay(t, length * uniform(rng, 1, 2.5)))
+
+
+# Snares: a body and rattling noise.
+
+def snare_acoustic(rng):
+    frequency = between(rng, 140, 330)
+    t = times(between(rng, 0.2, 0.9))
+    body = skin(t, rng, frequency, between(rng, 0.07, 0.5), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
+                damping=uniform(rng, 0.2, 1.2), hit=uniform(rng, 0.5, 0.95))
+    wire_t60 = between(rng, 0.08, 0.6)
+    wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-16, -10, -5, -4, -12], [-4, -2, 2, 3, 0]),
+                 wire_t60 * rng.uniform(0.5, 1.3, 5), rng.uniform(0.0, 0.006, 5))
+    stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
+    x = normalised(body) + decibels(uniform(rng, -22, 3)) * normalised(wires) + decibels(uniform(rng, -20, -4)) * stick
+    if chance(rng, 0.35):
+        # A ring of the shell or of an undamped head.
+        ring = modes(t, frequency * rng.uniform(1.5, 5, 3), rng.uniform(0.2, 1, 3), rng.uniform(0.15, 0.7, 3), rng)
+        x += decibels(uniform(rng, -30, -10)) * normalised(ring)
+    return x
+
+
+def snare_two_tones(rng):
+    """Two bridged oscillators and high-passed noise."""
+    first = between(rng, 130, 260)
+    second = first * uniform(rng, 1.4, 2.1)
+    t60, snappy = between(rng, 0.06, 0.35), between(rng, 0.06, 0.5)
+    t = times(max(t60, snappy) * uniform(rng, 0.8, 1.1))
+    body = modes(t, [first, second], [1, uniform(rng, 0.2, 1.1)], [t60, t60 * uniform(rng, 0.4, 1)])
+    hiss = high(noise(len(t), rng), between(rng, 700, 5000)) * decay(t, snappy)
+    if chance(rng, 0.4):
+        hiss = low(hiss, between(rng, 5000, 14000))
+    return normalised(body) + decibels(uniform(rng, -18, 6)) * normalised(hiss)
+
+
+def snare_swept(rng):
+    """Two triangles with a fast sweep, and two noises of different length."""
+    first = between(rng, 120, 240)
+    t = times(between(rng, 0.15, 0.55))
+    sweep = glide(t, uniform(rng, 1.2, 3.0), 1, between(rng, 0.01, 0.08))
+    body = wave(phase(first * sweep), "triangle") * decay(t, between(rng, 0.06, 0.3))
+    body += uniform(rng, 0, 1) * wave(phase(first * uniform(rng, 1.4, 1.9) * sweep), "triangle") * decay(t, between(rng, 0.05, 0.2))
+    hiss = noise(len(t), rng)
+    bright = high(hiss, between(rng, 1500, 5000)) * decay(t, between(rng, 0.1, 0.5))
+    dark = low(hiss, between(rng, 2000, 9000)) * decay(t, between(rng, 0.05, 0.25))
+    hiss = normalised(bright) * uniform(rng, 0.2, 1) + normalised(dark) * uniform(rng, 0.2, 1)
+    return normalised(low(body, 6000)) + decibels(uniform(rng, -14, 6)) * normalised(hiss)
+
+
+def snare_thin(rng):
+    """Short and bright, with just some body: rhythm boxes, breakbeats, trap."""
+    t = times(between(rng, 0.08, 0.35))
+    t60 = between(rng, 0.06, 0.3)
+    hiss = band(noise(len(t), rng), between(rng, 1500, 6000), uniform(rng, 0.25, 0.9)) * decay(t, t60)
+    frequency = between(rng, 160, 420)
+    body = np.sin(2 * np.pi * phase(glide(t, frequency * uniform(rng, 1, 2), frequency, 0.03))) * decay(t, between(rng, 0.04, 0.16))
+    return normalised(hiss) + decibels(uniform(rng, -14, 2)) * body
+
+
+def snare_layered(rng):
+    """A snare over a snare or a clap, squeezed, in a gated room."""
+    x = normalised(snare_acoustic(rng) if chance(rng, 0.5) else snare_two_tones(rng))
+    other = snare_swept(rng) if chance(rng, 0.6) else clap_analogue(rng)
+    x = normalised(add(x, decibels(uniform(rng, -14, -2)) * normalised(other), uniform(rng, 0, 0.008)))
+    if chance(rng, 0.6):
+        x = room(x, rng, between(rng, 0.15, 0.9), uniform(rng, -14, -2), between(rng, 3000, 12000))
+        x *= gate(np.arange(len(x)) / RATE, between(rng, 0.12, 0.6), 0.04)
+    return saturate(normalised(x), between(rng, 1, 5))
+
+
+def snare_fm(rng):
+    frequency = between(rng, 130, 300)
+    t = times(between(rng, 0.15, 0.5))
+    carrier = glide(t, frequency * uniform(rng, 1, 2), frequency, 0.04)
+    body = fm(t, carrier, uniform(rng, 0.5, 2.8), between(rng, 0.5, 5) * decay(t, between(rng, 0.05, 0.3)))
+    body *= decay(t, between(rng, 0.08, 0.35))
+    rough = fm(t, between(rng, 400, 3500), uniform(rng, 5.1, 13.7), between(rng, 8, 60), 3.0)
+    rough = (rough if chance(rng, 0.5) else noise(len(t), rng)) * decay(t, between(rng, 0.08, 0.4))
+    return normalised(body) + decibels(uniform(rng, -12, 4)) * normalised(rough)
+
+
+def snare_chip(rng):
+    length = between(rng, 0.1, 0.4)
+    t = times(length)
+    clock = between(rng, 5000, 30000)
+    x = register_noise(t, glide(t, clock, clock * uniform(rng, 0.4, 1.2), length), start=int(rng.integers(30000)))
+    x = x * stepped(t, decay(t, length * uniform(rng, 1, 2)))
+    body = between(rng, 120, 320)
+    tone = wave(phase(glide(t, body * uniform(rng, 1, 2.5), body, 0.06)), rng.choice(["triangle", "square"]))
+    return x + uniform(rng, 0.3, 1.3) * tone * stepped(t, decay(t, between(rng, 0.06, 0.25)))
+
+
+def snare_brush(rng):
+    """A soft hit or a brush: the wires louder than the head, without an edge."""
+    t = times(between(rng, 0.2, 0.6))
+    attack = between(rng, 0.004, 0.03)
+    wires = wash(t, rng, [250, 900, 2500, 6000, 11000], rng.uniform([-14, -8, -3, -3, -12], [-6, 0, 2, 2, -2]),
+                 between(rng, 0.12, 0.5) * rng.uniform(0.6, 1.2, 5), np.full(5, attack))
+    body = skin(t, rng, between(rng, 150, 260), between(rng, 0.08, 0.3), hit=0.5) * rise(t, attack / 2)
+    return normalised(wires) + decibels(uniform(rng, -14, 4)) * normalised(body)
+
+
+# Rims: a stick across the rim, or a hit of head and rim at once.
+
+def rim_side_stick(rng):
+    t = times(between(rng, 0.08, 0.5))
+    first = between(rng, 220, 650)
+    frequencies = first * np.array([1, uniform(rng, 1.4, 1.9), uniform(rng, 2.2, 3.2), uniform(rng, 3.6, 5.5), uniform(rng, 6, 9)])
+    amplitudes = np.array([1, 0.9, 0.8, 0.7, 0.4]) * rng.uniform(0.15, 1, 5)
+    x = normalised(modes(t, frequencies, amplitudes, between(rng, 0.03, 0.16) * rng.uniform(0.4, 1.2, 5), rng))
+    x += decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 1200, 4500), between(rng, 0.004, 0.02), uniform(rng, 0.6, 2))
+    if chance(rng, 0.6):
+        x += decibels(uniform(rng, -32, -12)) * normalised(skin(t, rng, between(rng, 130, 260), between(rng, 0.08, 0.3), hit=0.5))
+    if chance(rng, 0.4):
+        wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.25, 3))
+        x += decibels(uniform(rng, -38, -20)) * normalised(wires)
+    return x
+
+
+def rim_electronic(rng):
+    """Two short resonators through distortion."""
+    t = times(between(rng, 0.03, 0.15))
+    a = between(rng, 350, 600)
+    b = between(rng, 1200, 2400)
+    x = modes(t, [a, b], [uniform(rng, 0.3, 1), 1], [between(rng, 0.015, 0.08), between(rng, 0.012, 0.06)], rng)
+    x = saturate(normalised(x), between(rng, 1, 8))
+    if chance(rng, 0.5):
+        x = high(x, between(rng, 150, 700))
+    return x + decibels(uniform(rng, -30, -10)) * tick(t, rng, between(rng, 2000, 8000), between(rng, 0.002, 0.01))
+
+
+def rim_pulse(rng):
+    t = times(between(rng, 0.03, 0.12))
+    f = between(rng, 380, 1700)
+    x = wave(phase(glide(t, f * uniform(rng, 1, 1.6), f, 0.01)), rng.choice(["square", "triangle", "pulse"])) * decay(t, between(rng, 0.02, 0.07))
+    return band(x, f * uniform(rng, 1, 3), uniform(rng, 0.5, 2)) + 0.2 * tick(t, rng, between(rng, 2000, 6000), 0.006)
+
+
+def rim_shot(rng):
+    """Head and rim at once: a crack with a high ring."""
+    t = times(between(rng, 0.15, 0.6))
+    f = between(rng, 180, 330)
+    ring = modes(t, f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
+                 [0.6, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.08, 0.3) * rng.uniform(0.5, 1.2, 5), rng)
+    crack = tick(t, rng, between(rng, 1000, 3500), between(rng, 0.01, 0.04), 0.7)
+    wires = wash(t, rng, [800, 3000, 8000], [-4, 0, -6], rng.uniform(0.06, 0.2, 3))
+    return normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -30, -14)) * normalised(wires)
+
+
+# Claps: several bursts, then a tail.
+
+def bursts(t, rng, count, apart, t60, tail_t60):
+    """The envelope of some hands that are not quite together."""
+    envelope = np.zeros(len(t))
+    at = 0.0
+    for index in range(count):
+        last = index == count - 1
+        later = np.maximum(t - at, 0)
+        envelope = np.maximum(envelope, (t >= at) * decay(later, tail_t60 if last else t60) * uniform(rng, 0.6, 1))
+        at += apart * uniform(rng, 0.8, 1.25)
+    return envelope
+
+
+def clap_analogue(rng):
+    tail = between(rng, 0.08, 0.5)
+    t = times(between(rng, 0.15, 0.6))
+    envelope = bursts(t, rng, int(rng.integers(2, 6)), between(rng, 0.006, 0.016), between(rng, 0.012, 0.05), tail)
+    x = band(noise(len(t), rng), between(rng, 800, 2000), uniform(rng, 0.7, 3)) * envelope
+    if chance(rng, 0.6):
+        x = normalised(x) + decibels(uniform(rng, -24, -8)) * normalised(high(noise(len(t), rng), between(rng, 1500, 5000)) * envelope)
+    return x
+
+
+def clap_hands(rng):
+    """One or many pairs of hands: resonances of cupped palms, each pair its own, in a room."""
+    t = times(between(rng, 0.12, 0.4))
+    x = np.zeros(len(t))
+    people = int(rng.integers(1, 7))
+    spread = between(rng, 0.004, 0.03)
+    for _ in range(people):
+        hand = band(noise(2600, rng), between(rng, 600, 2600), uniform(rng, 0.7, 2.5)) * decay(np.arange(2600) / RATE, between(rng, 0.015, 0.06))
+        x = add(x, normalised(hand) * uniform(rng, 0.5, 1), abs(rng.normal(0, spread)) if people > 1 else 0.0)[: len(t)]
+    x = x + decibels(uniform(rng, -26, -8)) * normalised(high(noise(len(x), rng), 1500) * np.abs(x))
+    if chance(rng, 0.7):
+        x = room(x, rng, between(rng, 0.15, 0.8), uniform(rng, -16, -3), between(rng, 2500, 10000))
+    return x
+
+
+def clap_noise(rng):
+    """Modern: bright and wide, a snare's length, bursts hardly heard."""
+    t = times(between(rng, 0.12, 0.5))
+    envelope = bursts(t, rng, int(rng.integers(2, 8)), between(rng, 0.003, 0.012), between(rng, 0.01, 0.03), between(rng, 0.07, 0.35))
+    x = high(low(noise(len(t), rng), between(rng, 3500, 12000)), between(rng, 500, 1300))
+    x = peak(x, between(rng, 900, 2200), uniform(rng, 3, 14), 1.2) * envelope
+    return saturate(normalised(x), between(rng, 1, 5))
+
+
+def clap_digital(rng):
+    x = normalised(clap_analogue(rng))
+    return crush(x, int(rng.integers(5, 9))) if chance(rng, 0.5) else x * (1 + 0.5 * np.sign(x))
+
+
+# Hand drums.
+
+def hand_drum(rng, lowest, highest, shortest, longest):
+    f = between(rng, lowest, highest)
+    t60 = between(rng, shortest, longest)
+    t = times(min(t60 * 1.3, 0.9))
+    x = skin(t, rng, f, t60, bend=uniform(rng, 0, 0.06), bend_sec=between(rng, 0.02, 0.1), damping=uniform(rng, 0.6, 1.7),
+             hit=uniform(rng, 0.25, 0.75), detune=0.04)
+    x = normalised(x) * rise(t, between(rng, 0.0005, 0.005))
+    hand = tick(t, rng, between(rng, 500, 3500), between(rng, 0.005, 0.03), uniform(rng, 0.5, 1.5))
+    x += decibels(uniform(rng, -34, -10)) * hand
+    if chance(rng, 0.5):
+        # The wooden shell.
+        x += decibels(uniform(rng, -32, -14)) * normalised(modes(t, f * rng.uniform(2.5, 6, 3), 1, rng.uniform(0.03, 0.12, 3), rng))
+    return x
+
+
+def conga_open(rng):
+    return hand_drum(rng, 130, 360, 0.2, 0.8)
+
+
+def conga_slap(rng):
+    t = times(between(rng, 0.1, 0.35))
+    f = between(rng, 240, 480)
+    x = skin(t, rng, f, between(rng, 0.06, 0.2), bend=0.03, damping=uniform(rng, 0, 0.6), hit=uniform(rng, 0.8, 1.1), detune=0.05)
+    return normalised(x) + decibels(uniform(rng, -14, -2)) * tick(t, rng, between(rng, 900, 3000), between(rng, 0.01, 0.04), 0.7)
+
+
+def conga_muted(rng):
+    """Heel, palm or toe: a dull short hit, low."""
+    t = times(between(rng, 0.08, 0.3))
+    x = skin(t, rng, between(rng, 85, 260), between(rng, 0.05, 0.16), damping=1.2, hit=uniform(rng, 0.3, 0.8), detune=0.05)
+    return normalised(low(x, 2500)) + decibels(uniform(rng, -22, -8)) * tick(t, rng, between(rng, 300, 1200), between(rng, 0.01, 0.04), 0.7)
+
+
+def ringing(rng, lowest, highest, shortest, longest):
+    """A bridged-T or FM voice that rings like a small drum."""
+    f, t60 = between(rng, lowest, highest), between(rng, shortest, longest)
+    t = times(t60)
+    carrier = glide(t, f * uniform(rng, 1, 1.15), f, between(rng, 0.01, 0.08))
+    x = np.sin(2 * np.pi * phase(carrier)) if chance(rng, 0.6) else fm(t, carrier, rng.choice([1, 1.41, 1.59, 2, 2.3]), between(rng, 0.2, 2.5) * decay(t, t60 * 0.3))
+    x *= decay(t, t60)
+    return x + decibels(uniform(rng, -36, -14)) * tick(t, rng, between(rng, 800, 4000), between(rng, 0.002, 0.012))
+
+
+def conga_electronic(rng):
+    return ringing(rng, 150, 460, 0.12, 0.5)
+
+
+def bongo_open(rng):
+    return hand_drum(rng, 240, 680, 0.1, 0.45)
+
+
+def bongo_electronic(rng):
+    return ringing(rng, 280, 800, 0.06, 0.3)
+
+
+def bongo_slap(rng):
+    t = times(between(rng, 0.06, 0.25))
+    x = skin(t, rng, between(rng, 350, 750), between(rng, 0.04, 0.14), damping=uniform(rng, 0, 0.5), hit=uniform(rng, 0.7, 1.0), detune=0.06)
+    return normalised(x) + decibels(uniform(rng, -14, -3)) * tick(t, rng, between(rng, 1500, 4500), between(rng, 0.006, 0.025), 0.7)
+
+
+def timbale_head(rng):
+    """A tight skin over a metal shell that rings."""
+    f = between(rng, 180, 440)
+    t = times(between(rng, 0.4, 1.5))
+    x = normalised(skin(t, rng, f, between(rng, 0.3, 0.9), bend=uniform(rng, 0, 0.05), damping=uniform(rng, 0.1, 0.7), hit=uniform(rng, 0.7, 1.0)))
+    shell = plate(t, rng, f * 2, 6000, 14, between(rng, 0.2, 0.9), 0.3, -3)
+    x += decibels(uniform(rng, -26, -8)) * normalised(shell)
+    return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.02), 0.6)
+
+
+def timbale_electronic(rng):
+    f, t60 = between(rng, 200, 480), between(rng, 0.25, 0.8)
+    t = times(t60)
+    x = modes(t, f * np.array([1, uniform(rng, 1.5, 1.65), uniform(rng, 2.1, 2.4), 3.2]), [1, 0.6, 0.5, 0.3], t60 * rng.uniform(0.4, 1, 4), rng)
+    return normalised(x) + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 2000, 5000), 0.01)
+
+
+def timbale_shell(rng):
+    """Cascara: the stick on the shell."""
+    t = times(between(rng, 0.15, 0.6))
+    x = plate(t, rng, between(rng, 350, 700), 7000, 16, between(rng, 0.1, 0.4), 0.4, -2)
+    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 1500, 4500), 0.01, 0.8)
+
+
+def timpani(rng):
+    f, t60 = between(rng, 65, 190), between(rng, 1.0, 4.0)
+    t = times(LONGEST_SEC)
+    count = len(KETTLE)
+    amplitudes = np.array([1, 0.8, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05]) * np.exp(rng.normal(0, 0.4, count)) * uniform(rng, 0.5, 1) ** np.arange(count)
+    x = modes(t, f * KETTLE * np.exp(rng.normal(0, 0.006, count)), amplitudes, t60 * rng.uniform(0.5, 1.1, count) * KETTLE ** -0.3, rng)
+    # (0,1) and (0,2): loud, and gone at once.
+    x = normalised(x) + uniform(rng, 0.1, 0.8) * modes(t, [f * 0.85, f * 1.7], [1, 0.6], [between(rng, 0.15, 0.4), 0.2], rng)
+    x *= rise(t, between(rng, 0.002, 0.02))
+    return x + decibels(uniform(rng, -36, -16)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
+
+
+def timpani_synthetic(rng):
+    f, t60 = between(rng, 65, 180), between(rng, 0.9, 2.5)
+    t = times(LONGEST_SEC)
+    x = fm(t, glide(t, f * uniform(rng, 1, 1.06), f, 0.1), rng.choice([1.5, 1.99, 0.5]), between(rng, 0.4, 2.5) * decay(t, between(rng, 0.3, 1.5)))
+    return x * decay(t, t60) + decibels(uniform(rng, -24, -12)) * normalised(low(noise(len(t), rng), 400)) * decay(t, between(rng, 0.1, 0.4))
+
+

@@ -1,0 +1,433 @@
+"""Generators of hi-hats, cymbals, bells and everything that is struck metal. Each draws its own parameters."""
+
+import numpy as np
+
+from synth_blocks import (
+    BAR, LONGEST_SEC, RATE, add, band, between, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
+    modes, noise, normalised, peak, phase, plate, register_noise, rise, saturate, stepped, tick, times, uniform, wash, wave,
+)
+
+# The six square oscillators of the cymbal circuit of 1980, in Hz (its service notes).
+SIX_SQUARES = np.array([205.3, 304.4, 369.6, 522.7, 540.0, 800.0])
+
+
+def squares(t, rng):
+    frequencies = SIX_SQUARES * between(rng, 0.7, 1.8) * np.exp(rng.normal(0, uniform(rng, 0, 0.15), 6))
+    if chance(rng, 0.3):
+        frequencies = frequencies * between(rng, 1.5, 4)
+    return sum(wave(t * f + rng.random(), "square") for f in frequencies)
+
+
+def metal_source(t, rng):
+    """What an electronic hat or cymbal is cut out of."""
+    kind = rng.integers(5)
+    if kind == 0:
+        return noise(len(t), rng, uniform(rng, -1, 3))
+    if kind == 1:
+        return fm(t, between(rng, 300, 6000), uniform(rng, 1.2, 9.7), between(rng, 2, 60), uniform(rng, 0, 4))
+    if kind == 2:
+        a = squares(t, rng)
+        return a * squares(t, rng) + a
+    return squares(t, rng)
+
+
+# Hi-hats.
+
+def hat_envelope(t, rng, kind):
+    """Closed, pedal or open."""
+    if kind == "open":
+        t60 = between(rng, 0.35, 2.2)
+        envelope = decay(t, t60)
+        if chance(rng, 0.4):
+            envelope = envelope * gate(t, between(rng, 0.15, 0.8), between(rng, 0.01, 0.08))
+        return envelope
+    t60 = between(rng, 0.035, 0.35)
+    envelope = decay(t, t60)
+    if chance(rng, 0.4):
+        envelope = envelope + decibels(uniform(rng, -30, -12)) * decay(t, t60 * uniform(rng, 2, 4))
+    if kind == "pedal":
+        envelope = envelope * rise(t, between(rng, 0.004, 0.02))
+    return envelope
+
+
+def hat_kind(rng):
+    return rng.choice(["closed", "closed", "pedal", "open"])
+
+
+def hat_time(rng, kind):
+    return times(between(rng, 0.4, 1.4) if kind == "open" else between(rng, 0.07, 0.5))
+
+
+def hat_squares(rng):
+    kind = hat_kind(rng)
+    t = hat_time(rng, kind)
+    x = high(band(squares(t, rng), between(rng, 5500, 11000), uniform(rng, 0.5, 1.6)), between(rng, 3500, 8500))
+    return high(x, between(rng, 3000, 8000)) * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
+
+
+def hat_electronic(rng):
+    kind = hat_kind(rng)
+    t = hat_time(rng, kind)
+    x = high(high(metal_source(t, rng), between(rng, 2500, 9000)), between(rng, 2500, 7000))
+    if chance(rng, 0.4):
+        x = peak(x, between(rng, 4000, 12000), uniform(rng, 4, 15), uniform(rng, 0.7, 3))
+    return x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
+
+
+def hat_noise(rng):
+    kind = hat_kind(rng)
+    t = hat_time(rng, kind)
+    x = high(noise(len(t), rng, uniform(rng, -1, 3)), between(rng, 2500, 9000))
+    if chance(rng, 0.5):
+        x = high(x, between(rng, 2500, 8000), uniform(rng, 0.6, 2))
+    return x * hat_envelope(t, rng, kind)
+
+
+def hat_acoustic(rng):
+    """Two small cymbals: a clank of low modes, dense noise above, the top gone first."""
+    kind = hat_kind(rng)
+    t = hat_time(rng, kind)
+    longest = between(rng, 0.4, 2.2) if kind == "open" else between(rng, 0.05, 0.4)
+    attack = between(rng, 0.004, 0.03) if kind == "pedal" else 0.0
+    centres = np.array([350, 1000, 2800, 5500, 9000, 14000])
+    gains = np.array([-30, -20, -9, 0, 1, -2]) + rng.normal(0, 3.5, 6)
+    x = wash(t, rng, centres, gains, longest * np.array([0.9, 1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 6), np.full(6, attack))
+    x = normalised(x)
+    ring = plate(t, rng, between(rng, 250, 3500), 15000, 90, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, 0, 4), 7)
+    x += decibels(uniform(rng, -16, 3)) * normalised(ring) * (rise(t, attack) if attack else 1)
+    stick = decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.003, 0.012), 0.6)
+    x = x + (stick if kind != "pedal" else 0.3 * stick)
+    if kind == "open" and chance(rng, 0.4):
+        # The cymbals rattle against each other.
+        x *= 1 + uniform(rng, 0.1, 0.6) * normalised(low(noise(len(t), rng), between(rng, 20, 90)))
+    x = high(x, between(rng, 150, 3000))
+    if chance(rng, 0.4):
+        # Bleed of the stand and the room: what little body real hats have.
+        x += decibels(uniform(rng, -26, -10)) * normalised(modes(t, [between(rng, 180, 480)], 1, between(rng, 0.05, 0.25)))
+    return x
+
+
+def hat_chip(rng):
+    length = between(rng, 0.02, 0.3)
+    t = times(length)
+    short = chance(rng, 0.35)
+    x = register_noise(t, between(rng, 35000, 220000) if short else between(rng, 22000, 60000), short, int(rng.integers(30000)))
+    x = high(x, between(rng, 2500, 7000)) if chance(rng, 0.7) else x
+    return x * stepped(t, decay(t, length * uniform(rng, 0.7, 2)))
+
+
+def hat_open_long(rng):
+    """Open and left open, up to a wash."""
+    t = times(between(rng, 0.8, 1.6))
+    x = high(wash(t, rng, [600, 2500, 6000, 9500, 14000], rng.uniform([-28, -12, -3, -3, -8], [-16, -4, 2, 2, 0]), between(rng, 0.9, 3.5) * rng.uniform(0.7, 1.2, 5)), between(rng, 300, 3000))
+    ring = plate(t, rng, 800, 14000, 100, between(rng, 0.7, 2.5), 0.2, 2, 8)
+    return normalised(x) + decibels(uniform(rng, -10, 2)) * normalised(ring)
+
+
+# Cymbals.
+
+def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=130, clang=-12.0):
+    """The parts that all thin cymbals have: dense modes, and noise that wanders up in frequency before it fades.
+    brightness in dB an octave; bloom the time the top takes to come."""
+    centres = np.array([300, 800, 2000, 4500, 8000, 13000])
+    gains = brightness * np.log2(centres / 2000) + np.array([-16, -5, 0, 0, -1, -6]) + rng.normal(0, 2.5, 6)
+    t60s = t60 * np.array([1.2, 1.2, 1.1, 1.0, 0.8, 0.6]) * rng.uniform(0.75, 1.25, 6)
+    attacks = bloom * np.array([0.1, 0.2, 0.5, 0.9, 1.0, 0.8])
+    x = normalised(wash(t, rng, centres, gains, t60s, attacks))
+    ring = plate(t, rng, lowest, 12000, count, t60 * uniform(rng, 0.8, 1.4), uniform(rng, 0.1, 0.45), brightness - 1.5, 7)
+    return high(x, lowest * 0.6) + decibels(clang) * normalised(ring)
+
+
+def crash_acoustic(rng):
+    t = times(LONGEST_SEC)
+    x = cymbal_body(t, rng, between(rng, 1.3, 4.5), between(rng, 220, 700), uniform(rng, -3, 1.5), between(rng, 0.008, 0.09),
+                    clang=uniform(rng, -14, 2))
+    burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-8, -3, -3, -8], [0, 2, 2, 0]), rng.uniform(0.15, 0.5, 4), np.full(4, between(rng, 0.001, 0.02)))
+    return normalised(x) + decibels(uniform(rng, -12, 3)) * normalised(burst)
+
+
+def crash_electronic(rng):
+    t60 = between(rng, 0.9, 3.5)
+    t = times(LONGEST_SEC)
+    source = metal_source(t, rng)
+    x = normalised(band(source, between(rng, 2500, 5000), 0.6)) * decay(t, t60)
+    x += uniform(rng, 0.3, 1.2) * normalised(high(source, between(rng, 5000, 9000))) * decay(t, t60 * uniform(rng, 0.4, 1)) * rise(t, between(rng, 0.001, 0.05))
+    x += uniform(rng, 0, 1) * normalised(high(noise(len(t), rng), between(rng, 1500, 6000))) * decay(t, t60 * uniform(rng, 0.3, 0.9))
+    return high(x, between(rng, 300, 2500))
+
+
+def crash_noise(rng):
+    t = times(LONGEST_SEC)
+    x = band(noise(len(t), rng, uniform(rng, -2, 2)), between(rng, 3000, 8000), uniform(rng, 0.2, 0.7)) * decay(t, between(rng, 0.9, 3.0))
+    return high(x, between(rng, 300, 2500)) * rise(t, between(rng, 0.0005, 0.02))
+
+
+def crash_chip(rng):
+    length = between(rng, 0.6, 1.5)
+    t = times(length)
+    clock = between(rng, 9000, 40000)
+    return register_noise(t, clock, False, int(rng.integers(30000))) * stepped(t, decay(t, length * uniform(rng, 1, 2)))
+
+
+def ride_acoustic(rng):
+    """A stick's ping over a wash that stays."""
+    t = times(LONGEST_SEC)
+    t60 = between(rng, 1.8, 7)
+    lowest = between(rng, 250, 700)
+    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -2, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -8, 6))
+    ping_t60 = between(rng, 0.08, 0.6)
+    ping = plate(t, rng, between(rng, 1200, 3500), 12000, 40, ping_t60, 0.2, uniform(rng, -1, 2), 6)
+    ping = normalised(ping) + uniform(rng, 0.2, 1.2) * tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.04), 0.5)
+    return normalised(body) * decibels(uniform(rng, -18, -3)) + ping
+
+
+def ride_bell(rng):
+    """The cup: few strong modes."""
+    t = times(LONGEST_SEC)
+    f = between(rng, 380, 1100)
+    count = 9
+    ratios = np.sort(np.concatenate([[1], rng.uniform(1.3, 9, count - 1)]))
+    cup = modes(t, f * ratios, rng.uniform(0.3, 1, count), between(rng, 0.8, 3.5) * ratios ** -0.3, rng)
+    body = cymbal_body(t, rng, between(rng, 1.5, 5), f * 0.8, uniform(rng, -1, 2), 0.01, clang=-6)
+    ping = tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.03), 0.5)
+    return normalised(cup) + decibels(uniform(rng, -16, -3)) * normalised(body) + uniform(rng, 0.1, 0.7) * ping
+
+
+def ride_electronic(rng):
+    t = times(LONGEST_SEC)
+    source = metal_source(t, rng)
+    t60 = between(rng, 1.2, 4)
+    x = normalised(high(band(source, between(rng, 4000, 9000), uniform(rng, 0.5, 1.5)), between(rng, 2000, 6000)))
+    envelope = decay(t, t60) * decibels(uniform(rng, -14, -4)) + decay(t, between(rng, 0.05, 0.3))
+    ping = modes(t, between(rng, 2000, 5500) * rng.uniform(0.6, 1.7, 4), 1, rng.uniform(0.1, 0.8, 4), rng)
+    return x * envelope + decibels(uniform(rng, -16, 0)) * normalised(ping)
+
+
+def ride_chip(rng):
+    length = between(rng, 0.4, 1.2)
+    t = times(length)
+    x = register_noise(t, between(rng, 60000, 250000), True) * 0.6 + 0.4 * high(register_noise(t, 44000), 5000)
+    return high(x, 2000) * stepped(t, 0.4 * decay(t, length * 2) + 0.6 * decay(t, 0.15))
+
+
+def splash_acoustic(rng):
+    t = times(between(rng, 0.5, 1.5))
+    x = cymbal_body(t, rng, between(rng, 0.5, 1.3), between(rng, 450, 1100), uniform(rng, -0.5, 2.5), between(rng, 0.004, 0.03), 90, uniform(rng, -12, 2))
+    return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 5000, 10000), between(rng, 0.02, 0.1), 0.4)
+
+
+def splash_electronic(rng):
+    t = times(between(rng, 0.4, 1.2))
+    x = high(metal_source(t, rng), between(rng, 2500, 6000)) + uniform(rng, 0.5, 2) * high(noise(len(t), rng), between(rng, 4000, 8000))
+    return high(x, 1500) * decay(t, between(rng, 0.4, 1.1)) * rise(t, between(rng, 0.002, 0.02))
+
+
+def china(rng):
+    """Turned-up edge: trashy, low, rough, soon gone."""
+    t = times(LONGEST_SEC)
+    t60 = between(rng, 0.8, 2.6)
+    x = normalised(plate(t, rng, between(rng, 170, 420), 10000, 150, t60, uniform(rng, 0.1, 0.35), uniform(rng, -3, 0), 5))
+    centres = np.array([300, 900, 2000, 3500, 6500, 11000])
+    gains = np.array([-12, -3, 0, 0, -4, -10]) + rng.normal(0, 2.5, 6)
+    trash = wash(t, rng, centres, gains, t60 * np.array([0.8, 0.8, 0.8, 0.7, 0.6, 0.5]), np.full(6, between(rng, 0.01, 0.07)))
+    x = x * uniform(rng, 0.3, 1) + normalised(trash)
+    x = saturate(normalised(x * (1 + 0.5 * normalised(low(noise(len(t), rng), between(rng, 60, 300))))), between(rng, 1, 6))
+    return x * decay(t, t60 * uniform(rng, 1, 3))
+
+
+def china_electronic(rng):
+    t = times(LONGEST_SEC)
+    x = fm(t, between(rng, 250, 900), uniform(rng, 1.3, 3.9), between(rng, 4, 20) * decay(t, between(rng, 1, 4)), uniform(rng, 0.5, 3))
+    x = normalised(high(x, between(rng, 300, 1200))) + uniform(rng, 0.3, 1) * normalised(band(noise(len(t), rng), between(rng, 2000, 5000), 0.5))
+    return x * decay(t, between(rng, 0.6, 1.8)) * rise(t, between(rng, 0.002, 0.03))
+
+
+def cymbal_small(rng):
+    """What packs call just cymbal: between splash, crash and hat."""
+    t = times(between(rng, 0.5, 1.6))
+    x = cymbal_body(t, rng, between(rng, 0.5, 3), between(rng, 350, 1500), uniform(rng, 0, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -14, 4))
+    return x + decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 4000, 10000), between(rng, 0.01, 0.06), 0.5)
+
+
+def cymbal_squares(rng):
+    """Six squares in two bands, each with its own decay."""
+    t = times(between(rng, 0.5, 1.6))
+    source = squares(t, rng)
+    t60 = between(rng, 0.4, 2.5)
+    lower = high(band(source, between(rng, 2800, 4500), uniform(rng, 0.8, 2)), 1500) * decay(t, t60)
+    upper = high(band(source, between(rng, 6000, 10000), uniform(rng, 0.6, 1.5)), between(rng, 4000, 7000))
+    upper = upper * (decay(t, between(rng, 0.1, 0.4)) + uniform(rng, 0.1, 0.7) * decay(t, t60))
+    return normalised(lower) * uniform(rng, 0.2, 1) + normalised(upper)
+
+
+def cymbal_electronic(rng):
+    t = times(between(rng, 0.4, 1.4))
+    x = high(metal_source(t, rng), between(rng, 2500, 8000)) + uniform(rng, 0, 1) * high(noise(len(t), rng), 6000)
+    return high(x, between(rng, 1000, 5000)) * decay(t, between(rng, 0.35, 2))
+
+
+def cymbal_swell(rng):
+    """Rolled with mallets: it comes and goes."""
+    t = times(LONGEST_SEC)
+    x = cymbal_body(t, rng, between(rng, 2, 6), between(rng, 250, 600), uniform(rng, -2, 1), between(rng, 0.2, 0.8), clang=-6)
+    return x * rise(t, between(rng, 0.15, 0.8))
+
+
+def rivets(t, rng, x, level):
+    """Rivets or a chain buzzing on a cymbal: a grainy top that outlasts the stroke."""
+    buzz = collisions(t, rng, between(rng, 60, 700), between(rng, 0.008, 0.04),
+                      [(between(rng, 4500, 7000), 0.8, 1.0), (between(rng, 8000, 12000), 0.7, 1.0)], decay(t, between(rng, 1.2, 6)))
+    buzz *= rise(t, between(rng, 0.01, 0.1))
+    return normalised(x) + decibels(level) * normalised(buzz)
+
+
+def sizzle_ride(rng):
+    x = ride_acoustic(rng)
+    return rivets(np.arange(len(x)) / RATE, rng, x, uniform(rng, -10, 3))
+
+
+def sizzle_crash(rng):
+    x = crash_acoustic(rng) if chance(rng, 0.6) else ride_bell(rng)
+    return rivets(np.arange(len(x)) / RATE, rng, x, uniform(rng, -8, 4))
+
+
+def sizzle_hiss(rng):
+    """An even high hiss with grains, as synthesisers have it."""
+    t = times(LONGEST_SEC)
+    x = high(noise(len(t), rng), between(rng, 4000, 8000)) * decay(t, between(rng, 1.5, 5))
+    return rivets(t, rng, x + 0.5 * tick(t, rng, 5000, 0.03), uniform(rng, -3, 6))
+
+
+# Bells, bars, pipes.
+
+def bell_church(rng):
+    t = times(LONGEST_SEC)
+    f = between(rng, 180, 1400)
+    ratios = np.array([0.5, 1, 1.2, 1.5, 2, 2.5, 2.67, 3, 4, 5.3]) * np.exp(rng.normal(0, uniform(rng, 0, 0.03), 10))
+    return modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 1, 6) * ratios ** -uniform(rng, 0.2, 1), rng)
+
+
+def bell_hand(rng):
+    """Small bells, glass, chimes, glockenspiel: few high modes."""
+    t = times(between(rng, 0.5, 1.6))
+    f = between(rng, 900, 5500)
+    ratios = BAR[:4] if chance(rng, 0.5) else np.array([1, *np.sort(rng.uniform(1.5, 6, 4))])
+    x = modes(t, f * ratios, rng.uniform(0.1, 1, len(ratios)) ** 1.5, between(rng, 0.4, 4) * ratios ** -0.5, rng)
+    return normalised(x) + decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 3000, 9000), 0.008)
+
+
+def bell_fm(rng):
+    t = times(between(rng, 0.5, 1.6))
+    t60 = between(rng, 0.5, 4)
+    return fm(t, between(rng, 300, 3000), rng.choice([1.4, 1.41, 2.76, 3.5, 3.51, 5.4, 7]), between(rng, 0.5, 6) * decay(t, t60 * 0.7)) * decay(t, t60)
+
+
+def bell_jingles(rng):
+    """Sleigh bells and wind chimes: many small bells one after another."""
+    t = times(between(rng, 0.5, 1.6))
+    x = np.zeros(len(t))
+    length = between(rng, 0.03, 1.0)
+    for _ in range(int(rng.integers(4, 14))):
+        later = times(between(rng, 0.2, 0.8))
+        f = between(rng, 2500, 10000)
+        x = add(x, uniform(rng, 0.2, 1) * modes(later, f * np.array([1, uniform(rng, 1.3, 1.8), uniform(rng, 2, 3)]), [1, 0.7, 0.4], between(rng, 0.15, 1.2), rng), uniform(rng, 0, length))
+    return x[: len(t)]
+
+
+def agogo(rng):
+    """A small iron cone: high, two or three strong modes, short."""
+    t = times(between(rng, 0.25, 0.9))
+    f = between(rng, 750, 1900)
+    ratios = np.array([1, uniform(rng, 1.4, 2.1), uniform(rng, 2.5, 3.6), uniform(rng, 4, 5.5), uniform(rng, 5.5, 8)])
+    x = modes(t, f * ratios, np.array([1, 0.7, 0.7, 0.6, 0.4]) * rng.uniform(0.2, 1.2, 5), between(rng, 0.12, 0.6) * rng.uniform(0.5, 1.1, 5), rng)
+    x = normalised(x) + decibels(uniform(rng, -16, -3)) * normalised(plate(t, rng, 4000, 13000, 20, 0.25, 0.2)) * decay(t, between(rng, 0.05, 0.3))
+    return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 3000, 8000), 0.006)
+
+
+def agogo_electronic(rng):
+    t = times(between(rng, 0.15, 0.6))
+    f = between(rng, 750, 1700)
+    if chance(rng, 0.5):
+        x = wave(t * f, "square") + wave(t * f * uniform(rng, 1.3, 1.7) + 0.3, "square") * uniform(rng, 0.3, 1)
+        x = band(x, f * uniform(rng, 1, 4), uniform(rng, 0.7, 2))
+    else:
+        x = fm(t, f, uniform(rng, 1.3, 3.7), between(rng, 0.5, 3) * decay(t, 0.3))
+    return x * decay(t, between(rng, 0.08, 0.4))
+
+
+def cowbell_squares(rng):
+    """Two squares through a band-pass, a sharp start and a tail."""
+    t = times(between(rng, 0.15, 0.8))
+    f = between(rng, 430, 700)
+    x = wave(t * f, "square") + uniform(rng, 0.6, 1) * wave(t * f * uniform(rng, 1.4, 1.55) + 0.3, "square")
+    x = band(x, between(rng, 700, 2800), uniform(rng, 0.5, 2))
+    return x * (decay(t, between(rng, 0.04, 0.12)) + uniform(rng, 0.2, 0.8) * decay(t, between(rng, 0.15, 0.9)))
+
+
+def cowbell_acoustic(rng):
+    t = times(between(rng, 0.15, 0.8))
+    f = between(rng, 420, 900)
+    ratios = np.array([1, uniform(rng, 1.35, 1.65), uniform(rng, 1.9, 2.6), uniform(rng, 2.8, 4), uniform(rng, 4, 6), uniform(rng, 6, 9)])
+    x = modes(t, f * ratios, np.array([1, 0.8, 0.5, 0.5, 0.4, 0.3]) * rng.uniform(0.3, 1.2, 6), between(rng, 0.08, 0.6) * rng.uniform(0.4, 1.1, 6), rng)
+    if chance(rng, 0.5):
+        x = normalised(x) + decibels(uniform(rng, -22, -6)) * normalised(plate(t, rng, 2500, 12000, 25, 0.2, 0.2))
+    return normalised(x) + decibels(uniform(rng, -20, -5)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.015))
+
+
+def cowbell_fm(rng):
+    t = times(between(rng, 0.15, 0.6))
+    f = between(rng, 430, 800)
+    x = fm(t, f, rng.choice([1.4, 1.48, 1.5, 2.1, 0.67]), between(rng, 0.8, 4) * decay(t, between(rng, 0.1, 0.8)))
+    return x * decay(t, between(rng, 0.1, 0.6))
+
+
+def triangle_struck(rng):
+    t = times(between(rng, 0.8, 1.6))
+    t60 = between(rng, 0.8, 6) if chance(rng, 0.65) else between(rng, 0.08, 0.4)
+    low_end = between(rng, 1200, 4500)
+    count = int(rng.integers(5, 22))
+    frequencies = low_end * (15000 / low_end) ** rng.random(count)
+    amplitudes = decibels(rng.normal(0, 7, count))
+    amplitudes[frequencies < 3500] *= 0.25
+    x = normalised(modes(t, frequencies, amplitudes, t60 * rng.uniform(0.4, 1.2, count), rng))
+    return x + decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 6000, 12000), 0.006)
+
+
+def triangle_electronic(rng):
+    t = times(between(rng, 0.3, 1.6))
+    x = fm(t, between(rng, 3500, 7500), rng.choice([1.41, 1.73, 2.1, 0.53]), between(rng, 0.3, 2.5) * decay(t, 0.8))
+    return high(x, 2500) * decay(t, between(rng, 0.25, 3))
+
+
+def metal_sheet(rng):
+    """Sheets, pans, lids, car parts."""
+    t = times(between(rng, 0.5, 1.6))
+    x = plate(t, rng, between(rng, 180, 900), between(rng, 5000, 13000), int(rng.integers(15, 90)), between(rng, 0.3, 1.8), uniform(rng, 0.1, 0.5), uniform(rng, -4, 1), 7)
+    x = normalised(x) + decibels(uniform(rng, -18, -2)) * tick(t, rng, between(rng, 1500, 6000), between(rng, 0.005, 0.04), 0.6)
+    return saturate(normalised(x), between(rng, 1, 5)) if chance(rng, 0.3) else x
+
+
+def metal_pipe(rng):
+    t = times(between(rng, 0.5, 1.6))
+    f = between(rng, 200, 2500)
+    ratios = np.concatenate([BAR, BAR[:4] * uniform(rng, 1.01, 1.2)])
+    x = modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 0.4, 3) * ratios ** -uniform(rng, 0.2, 0.7), rng)
+    return normalised(x) + decibels(uniform(rng, -24, -8)) * tick(t, rng, between(rng, 2000, 7000), 0.01)
+
+
+def metal_anvil(rng):
+    t = times(between(rng, 0.5, 1.6))
+    count = int(rng.integers(6, 16))
+    frequencies = between(rng, 700, 3000) * (1 + rng.exponential(1.2, count))
+    x = modes(t, frequencies, rng.uniform(0.1, 1, count), between(rng, 0.3, 2.5) * rng.uniform(0.3, 1.2, count), rng)
+    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 2500, 8000), between(rng, 0.005, 0.02))
+
+
+def metal_ring(rng):
+    """Ring modulation and FM clangs."""
+    t = times(between(rng, 0.4, 1.4))
+    f = between(rng, 200, 3000)
+    x = fm(t, f, uniform(rng, 1.1, 5.9), between(rng, 1, 8) * decay(t, between(rng, 0.3, 2)))
+    if chance(rng, 0.5):
+        x = x * np.sin(2 * np.pi * t * f * uniform(rng, 0.3, 2.7))
+    return x * decay(t, between(rng, 0.3, 1.8))
