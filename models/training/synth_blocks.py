@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from scipy import fft
 from scipy.signal import lfilter
+from scipy.special import jn_zeros
 
 RATE = 44100
 # The model hears 1.12 s from the onset; more than this costs time and tells nothing.
@@ -14,7 +15,7 @@ LONGEST_SEC = 1.6
 LN_60_DB = np.log(1000)
 # Modes of an ideal circular membrane over its lowest: zeros of Bessel functions (Fletcher and Rossing, The Physics of
 # Musical Instruments, 3.6); free bar (2.4); kettledrum's (1,1), (2,1) ... as tuned by its air (18.1).
-MEMBRANE = np.array([1, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.600, 3.652, 4.060, 4.154])
+MEMBRANE = np.sort(np.concatenate([jn_zeros(order, 7) for order in range(14)]))[:70] / jn_zeros(0, 1)
 BAR = np.array([1, 2.757, 5.404, 8.933, 13.34, 18.64])
 KETTLE = np.array([1, 1.504, 1.983, 2.44, 2.89, 3.35, 3.81, 4.27])
 
@@ -202,14 +203,15 @@ def between_many(rng, lowest, highest, count):
     return lowest * (highest / lowest) ** share
 
 
-def skin(t, rng, frequency, t60, bend=0.05, bend_sec=0.05, damping=0.7, count=10, detune=0.02, hit=1.0):
-    """A struck membrane: Bessel modes, the higher ones shorter, that start a little sharp and settle."""
-    count = min(count, len(MEMBRANE))
+def skin(t, rng, frequency, t60, bend=0.05, bend_sec=0.05, damping=0.7, count=70, detune=0.02, slope=1.8):
+    """A struck membrane: Bessel modes, the higher ones weaker (as ratio to the power of -slope) and shorter (to the
+    power of -damping), that start a little sharp and settle."""
+    count = min(count, len(MEMBRANE), int(16000 / frequency) + 1)
     ratios = MEMBRANE[:count] * np.exp(rng.normal(0, detune, count))
     ratios[0] = 1
-    amplitudes = hit ** np.arange(count) * np.exp(rng.normal(0, 0.5, count)) / ratios ** 0.5
+    amplitudes = ratios ** -slope * decibels(rng.normal(0, 5, count))
     amplitudes[0] = 1
-    t60s = t60 * ratios ** -damping * np.exp(rng.normal(0, 0.2, count))
+    t60s = t60 * ratios ** -damping * np.exp(rng.normal(0, 0.25, count))
     if bend <= 0.003:
         return modes(t, frequency * ratios, amplitudes, t60s)
     # The bend is one warp of time for all modes.
@@ -282,12 +284,26 @@ def crush(x, bits):
     return np.round(x * steps) / steps
 
 
-def room(x, rng, t60, level, brightness=6000.0):
-    """The sound in a room of exponentially decaying noise, `level` dB below it."""
-    response = noise(int(t60 * RATE), rng) * decay(np.arange(int(t60 * RATE)) / RATE, t60)
-    response = low(response, brightness)
-    size = fft.next_fast_len(len(x) + len(response), real=True)
-    wet = fft.irfft(fft.rfft(x, size) * fft.rfft(response, size), size)[: min(len(x) + len(response), int(LONGEST_SEC * RATE))]
+def response(rng, t60, brightness):
+    """What a room answers to a click: noise, decaying faster at the ends of the spectrum."""
+    t = np.arange(int(min(1.2 * t60, 1.0) * RATE)) / RATE
+    t60s = t60 * np.array([0.8, 1.1, 1.0, 0.8, 0.5]) * rng.uniform(0.7, 1.3, 5)
+    return low(wash(t, rng, [100, 400, 1500, 5000, 11000], rng.normal(0, 3, 5), t60s), brightness)
+
+
+def room(x, answer, level):
+    """The sound in a room, whose answer is `level` dB below it."""
+    length = min(len(x) + len(answer), int(LONGEST_SEC * RATE))
+    size = fft.next_fast_len(len(x) + len(answer), real=True)
+    wet = fft.irfft(fft.rfft(x, size) * fft.rfft(answer, size), size)[:length]
     wet *= np.sqrt(np.sum(x**2) / max(np.sum(wet**2), 1e-20)) * decibels(level)
-    wet[: len(x)] += x[: len(wet)]
+    wet[: len(x)] += x[:length]
     return wet
+
+
+def air(t, rng, t60, level):
+    """What a microphone hears around a drum: shell, hardware, other drums, in all bands and low, at `level` dB."""
+    t60s = t60 * np.array([1.6, 1.4, 1.0, 0.8, 0.6]) * rng.uniform(0.6, 1.4, 5)
+    gains = np.array([2, 0, -3, -8, -14]) + rng.normal(0, 5, 5)
+    x = wash(t, rng, [90, 300, 1000, 3500, 10000], gains, t60s, np.full(5, between(rng, 0.0005, 0.01)))
+    return normalised(x) * decibels(level)

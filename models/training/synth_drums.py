@@ -3,8 +3,8 @@
 import numpy as np
 
 from synth_blocks import (
-    KETTLE, LONGEST_SEC, RATE, add, band, between, chance, clip, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
-    normalised, peak, phase, plate, register_noise, rise, room, saturate, skin, stepped, tick, times, uniform, wash, wave,
+    KETTLE, LONGEST_SEC, RATE, add, air, band, between, chance, clip, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
+    normalised, peak, phase, plate, register_noise, response, rise, room, saturate, skin, stepped, tick, times, uniform, wash, wave,
 )
 
 
@@ -43,7 +43,7 @@ def kick_acoustic(rng):
     frequency, t60 = between(rng, 42, 78), between(rng, 0.12, 0.6)
     t = times(between(rng, 0.2, 0.9))
     x = skin(t, rng, frequency, t60, bend=uniform(rng, 0.05, 0.6), bend_sec=between(rng, 0.015, 0.08),
-             damping=uniform(rng, 0.6, 1.6), hit=uniform(rng, 0.45, 0.85))
+             damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 0.9, 2.1))
     x *= rise(t, between(rng, 0.001, 0.008))
     beater = tick(t, rng, between(rng, 1200, 5500), between(rng, 0.004, 0.03), uniform(rng, 0.5, 1.5))
     x = normalised(x) + decibels(uniform(rng, -34, -8)) * beater
@@ -51,6 +51,7 @@ def kick_acoustic(rng):
     thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
                 rng.uniform(0.05, 0.35, 5))
     x += decibels(uniform(rng, -30, -13)) * normalised(thud)
+    x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -46, -20))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 250, 600), -uniform(rng, 3, 14), 0.8)
     return x
@@ -100,7 +101,7 @@ def kick_boomy(rng):
     """A concert or an undamped bass drum: low skins, a soft beater, a long tail."""
     t = times(between(rng, 0.6, 1.6))
     x = skin(t, rng, between(rng, 38, 66), between(rng, 0.5, 1.8), bend=uniform(rng, 0, 0.15),
-             bend_sec=between(rng, 0.05, 0.2), damping=uniform(rng, 0.8, 1.6), hit=uniform(rng, 0.3, 0.6))
+             bend_sec=between(rng, 0.05, 0.2), damping=uniform(rng, 0.8, 1.6), slope=uniform(rng, 1.6, 2.5))
     x = normalised(x) * rise(t, between(rng, 0.002, 0.015))
     return x + decibels(uniform(rng, -40, -16)) * tick(t, rng, between(rng, 150, 2500), between(rng, 0.01, 0.05), 0.6)
 
@@ -134,7 +135,7 @@ def tom_sweeping(rng):
 def tom_acoustic(rng):
     frequency, t60 = between(rng, 66, 235), between(rng, 0.35, 2.0)
     t = times(between(rng, 0.5, 1.6))
-    strike = dict(damping=uniform(rng, 0.4, 1.3), hit=uniform(rng, 0.5, 0.95))
+    strike = dict(damping=uniform(rng, 0.4, 1.3), slope=uniform(rng, 0.6, 1.9))
     bend, bend_sec = uniform(rng, 0, 0.16), between(rng, 0.04, 0.25)
     x = skin(t, rng, frequency, t60, bend, bend_sec, **strike)
     if chance(rng, 0.6):
@@ -146,8 +147,9 @@ def tom_acoustic(rng):
     if chance(rng, 0.35):
         # Snare wires humming along.
         wires = wash(t, rng, [300, 1500, 4000, 9000], [-12, -4, 0, -6], rng.uniform(0.3, 1.2, 4))
-        x += decibels(uniform(rng, -46, -28)) * normalised(wires)
-    if chance(rng, 0.4):
+        x += decibels(uniform(rng, -46, -22)) * normalised(wires)
+    x += air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -46, -18))
+    if chance(rng, 0.25):
         x *= gate(t, between(rng, 0.2, 0.9), between(rng, 0.05, 0.2))
     return x
 
@@ -175,7 +177,7 @@ def snare_acoustic(rng):
     frequency = between(rng, 140, 330)
     t = times(between(rng, 0.2, 0.9))
     body = skin(t, rng, frequency, between(rng, 0.07, 0.5), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
-                damping=uniform(rng, 0.2, 1.2), hit=uniform(rng, 0.5, 0.95))
+                damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
     wire_t60 = between(rng, 0.08, 0.6)
     wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-16, -10, -5, -4, -12], [-4, -2, 2, 3, 0]),
                  wire_t60 * rng.uniform(0.5, 1.3, 5), rng.uniform(0.0, 0.006, 5))
@@ -185,7 +187,7 @@ def snare_acoustic(rng):
         # A ring of the shell or of an undamped head.
         ring = modes(t, frequency * rng.uniform(1.5, 5, 3), rng.uniform(0.2, 1, 3), rng.uniform(0.15, 0.7, 3), rng)
         x += decibels(uniform(rng, -30, -10)) * normalised(ring)
-    return x
+    return x + air(t, rng, between(rng, 0.3, 1.2), uniform(rng, -42, -18))
 
 
 def snare_two_tones(rng):
@@ -231,7 +233,7 @@ def snare_layered(rng):
     other = snare_swept(rng) if chance(rng, 0.6) else clap_analogue(rng)
     x = normalised(add(x, decibels(uniform(rng, -14, -2)) * normalised(other), uniform(rng, 0, 0.008)))
     if chance(rng, 0.6):
-        x = room(x, rng, between(rng, 0.15, 0.9), uniform(rng, -14, -2), between(rng, 3000, 12000))
+        x = room(x, response(rng, between(rng, 0.15, 0.9), between(rng, 3000, 12000)), uniform(rng, -14, -2))
         x *= gate(np.arange(len(x)) / RATE, between(rng, 0.12, 0.6), 0.04)
     return saturate(normalised(x), between(rng, 1, 5))
 
@@ -264,25 +266,28 @@ def snare_brush(rng):
     attack = between(rng, 0.004, 0.03)
     wires = wash(t, rng, [250, 900, 2500, 6000, 11000], rng.uniform([-14, -8, -3, -3, -12], [-6, 0, 2, 2, -2]),
                  between(rng, 0.12, 0.5) * rng.uniform(0.6, 1.2, 5), np.full(5, attack))
-    body = skin(t, rng, between(rng, 150, 260), between(rng, 0.08, 0.3), hit=0.5) * rise(t, attack / 2)
+    body = skin(t, rng, between(rng, 150, 260), between(rng, 0.08, 0.3), slope=1.9) * rise(t, attack / 2)
     return normalised(wires) + decibels(uniform(rng, -14, 4)) * normalised(body)
 
 
 # Rims: a stick across the rim, or a hit of head and rim at once.
 
 def rim_side_stick(rng):
-    t = times(between(rng, 0.08, 0.5))
-    first = between(rng, 220, 650)
-    frequencies = first * np.array([1, uniform(rng, 1.4, 1.9), uniform(rng, 2.2, 3.2), uniform(rng, 3.6, 5.5), uniform(rng, 6, 9)])
-    amplitudes = np.array([1, 0.9, 0.8, 0.7, 0.4]) * rng.uniform(0.15, 1, 5)
-    x = normalised(modes(t, frequencies, amplitudes, between(rng, 0.03, 0.16) * rng.uniform(0.4, 1.2, 5), rng))
-    x += decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 1200, 4500), between(rng, 0.004, 0.02), uniform(rng, 0.6, 2))
-    if chance(rng, 0.6):
-        x += decibels(uniform(rng, -32, -12)) * normalised(skin(t, rng, between(rng, 130, 260), between(rng, 0.08, 0.3), hit=0.5))
-    if chance(rng, 0.4):
-        wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.25, 3))
-        x += decibels(uniform(rng, -38, -20)) * normalised(wires)
-    return x
+    """Modes of the stick and the rim, the drum under it, its wires."""
+    t = times(between(rng, 0.12, 0.9))
+    count = int(rng.integers(6, 16))
+    first = between(rng, 220, 900)
+    frequencies = first * np.concatenate([[1], 1 + rng.exponential(2.5, count - 1)])
+    t60s = between(rng, 0.03, 0.2) * rng.uniform(0.4, 1.2, count)
+    x = normalised(modes(t, frequencies, decibels(rng.normal(-3, 5, count)), t60s, rng))
+    x += decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 1000, 4500), between(rng, 0.006, 0.04), uniform(rng, 0.4, 1.5))
+    if chance(rng, 0.8):
+        head = skin(t, rng, between(rng, 130, 280), between(rng, 0.08, 0.45), slope=uniform(rng, 0.8, 2.2))
+        x += decibels(uniform(rng, -26, -3)) * normalised(head)
+    if chance(rng, 0.5):
+        wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.4, 3))
+        x += decibels(uniform(rng, -38, -16)) * normalised(wires)
+    return x + air(t, rng, between(rng, 0.2, 1.0), uniform(rng, -42, -16))
 
 
 def rim_electronic(rng):
@@ -312,7 +317,8 @@ def rim_shot(rng):
                  [0.6, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.08, 0.3) * rng.uniform(0.5, 1.2, 5), rng)
     crack = tick(t, rng, between(rng, 1000, 3500), between(rng, 0.01, 0.04), 0.7)
     wires = wash(t, rng, [800, 3000, 8000], [-4, 0, -6], rng.uniform(0.06, 0.2, 3))
-    return normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -30, -14)) * normalised(wires)
+    x = normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -30, -10)) * normalised(wires)
+    return x + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -18))
 
 
 # Claps: several bursts, then a tail.
@@ -350,7 +356,7 @@ def clap_hands(rng):
         x = add(x, normalised(hand) * uniform(rng, 0.5, 1), abs(rng.normal(0, spread)) if people > 1 else 0.0)[: len(t)]
     x = x + decibels(uniform(rng, -26, -8)) * normalised(high(noise(len(x), rng), 1500) * np.abs(x))
     if chance(rng, 0.7):
-        x = room(x, rng, between(rng, 0.15, 0.8), uniform(rng, -16, -3), between(rng, 2500, 10000))
+        x = room(x, response(rng, between(rng, 0.15, 0.8), between(rng, 2500, 10000)), uniform(rng, -16, -3))
     return x
 
 
@@ -375,14 +381,14 @@ def hand_drum(rng, lowest, highest, shortest, longest):
     t60 = between(rng, shortest, longest)
     t = times(min(t60 * 1.3, 0.9))
     x = skin(t, rng, f, t60, bend=uniform(rng, 0, 0.06), bend_sec=between(rng, 0.02, 0.1), damping=uniform(rng, 0.6, 1.7),
-             hit=uniform(rng, 0.25, 0.75), detune=0.04)
+             slope=uniform(rng, 1.2, 2.7), detune=0.04)
     x = normalised(x) * rise(t, between(rng, 0.0005, 0.005))
     hand = tick(t, rng, between(rng, 500, 3500), between(rng, 0.005, 0.03), uniform(rng, 0.5, 1.5))
     x += decibels(uniform(rng, -34, -10)) * hand
     if chance(rng, 0.5):
         # The wooden shell.
         x += decibels(uniform(rng, -32, -14)) * normalised(modes(t, f * rng.uniform(2.5, 6, 3), 1, rng.uniform(0.03, 0.12, 3), rng))
-    return x
+    return x + air(t, rng, between(rng, 0.12, 0.8), uniform(rng, -50, -22))
 
 
 def conga_open(rng):
@@ -392,15 +398,17 @@ def conga_open(rng):
 def conga_slap(rng):
     t = times(between(rng, 0.1, 0.35))
     f = between(rng, 240, 480)
-    x = skin(t, rng, f, between(rng, 0.06, 0.2), bend=0.03, damping=uniform(rng, 0, 0.6), hit=uniform(rng, 0.8, 1.1), detune=0.05)
-    return normalised(x) + decibels(uniform(rng, -14, -2)) * tick(t, rng, between(rng, 900, 3000), between(rng, 0.01, 0.04), 0.7)
+    x = skin(t, rng, f, between(rng, 0.06, 0.2), bend=0.03, damping=uniform(rng, 0, 0.6), slope=uniform(rng, 0.1, 1.0), detune=0.05)
+    x = normalised(x) + decibels(uniform(rng, -14, -2)) * tick(t, rng, between(rng, 900, 3000), between(rng, 0.01, 0.04), 0.7)
+    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
 
 
 def conga_muted(rng):
     """Heel, palm or toe: a dull short hit, low."""
     t = times(between(rng, 0.08, 0.3))
-    x = skin(t, rng, between(rng, 85, 260), between(rng, 0.05, 0.16), damping=1.2, hit=uniform(rng, 0.3, 0.8), detune=0.05)
-    return normalised(low(x, 2500)) + decibels(uniform(rng, -22, -8)) * tick(t, rng, between(rng, 300, 1200), between(rng, 0.01, 0.04), 0.7)
+    x = skin(t, rng, between(rng, 85, 260), between(rng, 0.05, 0.16), damping=1.2, slope=uniform(rng, 1.0, 2.5), detune=0.05)
+    x = normalised(low(x, 2500)) + decibels(uniform(rng, -22, -8)) * tick(t, rng, between(rng, 300, 1200), between(rng, 0.01, 0.04), 0.7)
+    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
 
 
 def ringing(rng, lowest, highest, shortest, longest):
@@ -427,17 +435,18 @@ def bongo_electronic(rng):
 
 def bongo_slap(rng):
     t = times(between(rng, 0.06, 0.25))
-    x = skin(t, rng, between(rng, 350, 750), between(rng, 0.04, 0.14), damping=uniform(rng, 0, 0.5), hit=uniform(rng, 0.7, 1.0), detune=0.06)
-    return normalised(x) + decibels(uniform(rng, -14, -3)) * tick(t, rng, between(rng, 1500, 4500), between(rng, 0.006, 0.025), 0.7)
+    x = skin(t, rng, between(rng, 350, 750), between(rng, 0.04, 0.14), damping=uniform(rng, 0, 0.5), slope=uniform(rng, 0.4, 1.3), detune=0.06)
+    x = normalised(x) + decibels(uniform(rng, -14, -3)) * tick(t, rng, between(rng, 1500, 4500), between(rng, 0.006, 0.025), 0.7)
+    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
 
 
 def timbale_head(rng):
     """A tight skin over a metal shell that rings."""
     f = between(rng, 180, 440)
     t = times(between(rng, 0.4, 1.5))
-    x = normalised(skin(t, rng, f, between(rng, 0.3, 0.9), bend=uniform(rng, 0, 0.05), damping=uniform(rng, 0.1, 0.7), hit=uniform(rng, 0.7, 1.0)))
-    shell = plate(t, rng, f * 2, 6000, 14, between(rng, 0.2, 0.9), 0.3, -3)
-    x += decibels(uniform(rng, -26, -8)) * normalised(shell)
+    x = normalised(skin(t, rng, f, between(rng, 0.3, 0.9), bend=uniform(rng, 0, 0.05), damping=uniform(rng, 0.1, 0.7), slope=uniform(rng, 0.4, 1.3)))
+    shell = plate(t, rng, f * 1.5, 9000, 45, between(rng, 0.2, 1.1), 0.3, -3)
+    x += decibels(uniform(rng, -22, -2)) * normalised(shell) + air(t, rng, between(rng, 0.3, 1.2), uniform(rng, -36, -16))
     return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.02), 0.6)
 
 
@@ -451,8 +460,9 @@ def timbale_electronic(rng):
 def timbale_shell(rng):
     """Cascara: the stick on the shell."""
     t = times(between(rng, 0.15, 0.6))
-    x = plate(t, rng, between(rng, 350, 700), 7000, 16, between(rng, 0.1, 0.4), 0.4, -2)
-    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 1500, 4500), 0.01, 0.8)
+    x = plate(t, rng, between(rng, 350, 700), 9000, 35, between(rng, 0.1, 0.5), 0.4, -2)
+    x = normalised(x) + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -36, -16))
+    return x + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 1500, 4500), 0.01, 0.8)
 
 
 def timpani(rng):
@@ -463,8 +473,11 @@ def timpani(rng):
     x = modes(t, f * KETTLE * np.exp(rng.normal(0, 0.006, count)), amplitudes, t60 * rng.uniform(0.5, 1.1, count) * KETTLE ** -0.3, rng)
     # (0,1) and (0,2): loud, and gone at once.
     x = normalised(x) + uniform(rng, 0.1, 0.8) * modes(t, [f * 0.85, f * 1.7], [1, 0.6], [between(rng, 0.15, 0.4), 0.2], rng)
-    x *= rise(t, between(rng, 0.002, 0.02))
-    return x + decibels(uniform(rng, -36, -16)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
+    x = normalised(x * rise(t, between(rng, 0.002, 0.02)))
+    # A big skin has dense modes up to some kHz, and a hall.
+    x += decibels(uniform(rng, -30, -12)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.3, 0.8), slope=uniform(rng, 0.6, 2), detune=0.05))
+    x += air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -42, -16))
+    return x + decibels(uniform(rng, -30, -12)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
 
 
 def timpani_synthetic(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synth_blocks import (
-    BAR, LONGEST_SEC, RATE, add, band, between, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
+    BAR, LONGEST_SEC, RATE, add, air, band, between, between_many, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
     modes, noise, normalised, peak, phase, plate, register_noise, rise, saturate, stepped, tick, times, uniform, wash, wave,
 )
 
@@ -89,22 +89,23 @@ def hat_acoustic(rng):
     t = hat_time(rng, kind)
     longest = between(rng, 0.4, 2.2) if kind == "open" else between(rng, 0.05, 0.4)
     attack = between(rng, 0.004, 0.03) if kind == "pedal" else 0.0
-    centres = np.array([350, 1000, 2800, 5500, 9000, 14000])
-    gains = np.array([-30, -20, -9, 0, 1, -2]) + rng.normal(0, 3.5, 6)
-    x = wash(t, rng, centres, gains, longest * np.array([0.9, 1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 6), np.full(6, attack))
-    x = normalised(x)
-    ring = plate(t, rng, between(rng, 250, 3500), 15000, 90, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, 0, 4), 7)
-    x += decibels(uniform(rng, -16, 3)) * normalised(ring) * (rise(t, attack) if attack else 1)
+    centres = np.array([120, 350, 1000, 2800, 5500, 9000, 14000])
+    gains = np.array([-44, -34, -22, -9, -1, 1, -1]) + rng.normal(0, 4, 7) + uniform(rng, -6, 6) * np.array([1, 1, 0.7, 0.4, 0, 0, 0])
+    t60s = longest * np.array([1.8, 1.4, 1.1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 7)
+    x = normalised(wash(t, rng, centres, gains, t60s, np.full(7, attack)))
+    ring = plate(t, rng, between(rng, 250, 3500), 15500, 130, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, 0, 4), 8)
+    x += decibels(uniform(rng, -14, 4)) * normalised(ring) * (rise(t, attack) if attack else 1)
     stick = decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.003, 0.012), 0.6)
     x = x + (stick if kind != "pedal" else 0.3 * stick)
     if kind == "open" and chance(rng, 0.4):
         # The cymbals rattle against each other.
         x *= 1 + uniform(rng, 0.1, 0.6) * normalised(low(noise(len(t), rng), between(rng, 20, 90)))
-    x = high(x, between(rng, 150, 3000))
-    if chance(rng, 0.4):
-        # Bleed of the stand and the room: what little body real hats have.
-        x += decibels(uniform(rng, -26, -10)) * normalised(modes(t, [between(rng, 180, 480)], 1, between(rng, 0.05, 0.25)))
-    return x
+    if chance(rng, 0.6):
+        # The low modes of the cymbals, the stand: what little body real hats have.
+        body = modes(t, between_many(rng, 150, 1200, 8), decibels(rng.normal(0, 6, 8)), between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8), rng)
+        x += decibels(uniform(rng, -34, -8)) * normalised(body)
+    x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -56, -28))
+    return high(x, between(rng, 150, 3500)) if chance(rng, 0.4) else x
 
 
 def hat_chip(rng):
@@ -119,29 +120,31 @@ def hat_chip(rng):
 def hat_open_long(rng):
     """Open and left open, up to a wash."""
     t = times(between(rng, 0.8, 1.6))
-    x = high(wash(t, rng, [600, 2500, 6000, 9500, 14000], rng.uniform([-28, -12, -3, -3, -8], [-16, -4, 2, 2, 0]), between(rng, 0.9, 3.5) * rng.uniform(0.7, 1.2, 5)), between(rng, 300, 3000))
-    ring = plate(t, rng, 800, 14000, 100, between(rng, 0.7, 2.5), 0.2, 2, 8)
-    return normalised(x) + decibels(uniform(rng, -10, 2)) * normalised(ring)
+    gains = np.array([-34, -24, -8, -1, 0, -3]) + rng.normal(0, 4, 6)
+    x = wash(t, rng, [250, 700, 2500, 6000, 9500, 14000], gains, between(rng, 1.2, 6) * rng.uniform(0.7, 1.2, 6))
+    ring = plate(t, rng, between(rng, 300, 900), 15000, 150, between(rng, 1, 5), 0.15, uniform(rng, 0.5, 3.5), 8)
+    x = normalised(x) + decibels(uniform(rng, -10, 4)) * normalised(ring)
+    return x + decibels(uniform(rng, -20, -2)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.005, 0.03), 0.5)
 
 
 # Cymbals.
 
-def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=130, clang=-12.0):
+def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
     """The parts that all thin cymbals have: dense modes, and noise that wanders up in frequency before it fades.
     brightness in dB an octave; bloom the time the top takes to come."""
-    centres = np.array([300, 800, 2000, 4500, 8000, 13000])
-    gains = brightness * np.log2(centres / 2000) + np.array([-16, -5, 0, 0, -1, -6]) + rng.normal(0, 2.5, 6)
-    t60s = t60 * np.array([1.2, 1.2, 1.1, 1.0, 0.8, 0.6]) * rng.uniform(0.75, 1.25, 6)
-    attacks = bloom * np.array([0.1, 0.2, 0.5, 0.9, 1.0, 0.8])
+    centres = np.array([100, 300, 800, 2000, 4500, 8000, 13000])
+    gains = brightness * np.log2(centres / 2000) + np.array([-30, -14, -4, 0, 0, -1, -5]) + rng.normal(0, 2.5, 7)
+    t60s = t60 * np.array([1.2, 1.2, 1.2, 1.1, 1.0, 0.85, 0.65]) * rng.uniform(0.75, 1.25, 7)
+    attacks = bloom * np.array([0.1, 0.1, 0.2, 0.5, 0.9, 1.0, 0.8])
     x = normalised(wash(t, rng, centres, gains, t60s, attacks))
-    ring = plate(t, rng, lowest, 12000, count, t60 * uniform(rng, 0.8, 1.4), uniform(rng, 0.1, 0.45), brightness - 1.5, 7)
-    return high(x, lowest * 0.6) + decibels(clang) * normalised(ring)
+    ring = plate(t, rng, lowest, 13000, count, t60 * uniform(rng, 0.8, 1.4), uniform(rng, 0.1, 0.4), brightness - 1.0, 7)
+    return high(x, lowest * uniform(rng, 0.2, 0.7)) + decibels(clang) * normalised(ring)
 
 
 def crash_acoustic(rng):
     t = times(LONGEST_SEC)
-    x = cymbal_body(t, rng, between(rng, 1.3, 4.5), between(rng, 220, 700), uniform(rng, -3, 1.5), between(rng, 0.008, 0.09),
-                    clang=uniform(rng, -14, 2))
+    x = cymbal_body(t, rng, between(rng, 2.0, 7), between(rng, 220, 700), uniform(rng, -2.5, 1.5), between(rng, 0.008, 0.09),
+                    clang=uniform(rng, -12, 5))
     burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-8, -3, -3, -8], [0, 2, 2, 0]), rng.uniform(0.15, 0.5, 4), np.full(4, between(rng, 0.001, 0.02)))
     return normalised(x) + decibels(uniform(rng, -12, 3)) * normalised(burst)
 
@@ -153,13 +156,13 @@ def crash_electronic(rng):
     x = normalised(band(source, between(rng, 2500, 5000), 0.6)) * decay(t, t60)
     x += uniform(rng, 0.3, 1.2) * normalised(high(source, between(rng, 5000, 9000))) * decay(t, t60 * uniform(rng, 0.4, 1)) * rise(t, between(rng, 0.001, 0.05))
     x += uniform(rng, 0, 1) * normalised(high(noise(len(t), rng), between(rng, 1500, 6000))) * decay(t, t60 * uniform(rng, 0.3, 0.9))
-    return high(x, between(rng, 300, 2500))
+    return high(x, between(rng, 150, 1200))
 
 
 def crash_noise(rng):
     t = times(LONGEST_SEC)
-    x = band(noise(len(t), rng, uniform(rng, -2, 2)), between(rng, 3000, 8000), uniform(rng, 0.2, 0.7)) * decay(t, between(rng, 0.9, 3.0))
-    return high(x, between(rng, 300, 2500)) * rise(t, between(rng, 0.0005, 0.02))
+    x = band(noise(len(t), rng, uniform(rng, -2, 2)), between(rng, 3000, 8000), uniform(rng, 0.2, 0.7)) * decay(t, between(rng, 1.2, 4.0))
+    return high(x, between(rng, 150, 1200)) * rise(t, between(rng, 0.0005, 0.02))
 
 
 def crash_chip(rng):
@@ -172,7 +175,7 @@ def crash_chip(rng):
 def ride_acoustic(rng):
     """A stick's ping over a wash that stays."""
     t = times(LONGEST_SEC)
-    t60 = between(rng, 1.8, 7)
+    t60 = between(rng, 2.5, 10)
     lowest = between(rng, 250, 700)
     body = cymbal_body(t, rng, t60, lowest, uniform(rng, -2, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -8, 6))
     ping_t60 = between(rng, 0.08, 0.6)
@@ -188,7 +191,7 @@ def ride_bell(rng):
     count = 9
     ratios = np.sort(np.concatenate([[1], rng.uniform(1.3, 9, count - 1)]))
     cup = modes(t, f * ratios, rng.uniform(0.3, 1, count), between(rng, 0.8, 3.5) * ratios ** -0.3, rng)
-    body = cymbal_body(t, rng, between(rng, 1.5, 5), f * 0.8, uniform(rng, -1, 2), 0.01, clang=-6)
+    body = cymbal_body(t, rng, between(rng, 2.5, 8), f * 0.8, uniform(rng, -1, 2), 0.01, clang=-6)
     ping = tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.03), 0.5)
     return normalised(cup) + decibels(uniform(rng, -16, -3)) * normalised(body) + uniform(rng, 0.1, 0.7) * ping
 
@@ -212,7 +215,7 @@ def ride_chip(rng):
 
 def splash_acoustic(rng):
     t = times(between(rng, 0.5, 1.5))
-    x = cymbal_body(t, rng, between(rng, 0.5, 1.3), between(rng, 450, 1100), uniform(rng, -0.5, 2.5), between(rng, 0.004, 0.03), 90, uniform(rng, -12, 2))
+    x = cymbal_body(t, rng, between(rng, 0.9, 2.6), between(rng, 350, 1000), uniform(rng, -0.5, 2.5), between(rng, 0.004, 0.03), 90, uniform(rng, -12, 2))
     return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 5000, 10000), between(rng, 0.02, 0.1), 0.4)
 
 
@@ -225,7 +228,7 @@ def splash_electronic(rng):
 def china(rng):
     """Turned-up edge: trashy, low, rough, soon gone."""
     t = times(LONGEST_SEC)
-    t60 = between(rng, 0.8, 2.6)
+    t60 = between(rng, 1.0, 3.2)
     x = normalised(plate(t, rng, between(rng, 170, 420), 10000, 150, t60, uniform(rng, 0.1, 0.35), uniform(rng, -3, 0), 5))
     centres = np.array([300, 900, 2000, 3500, 6500, 11000])
     gains = np.array([-12, -3, 0, 0, -4, -10]) + rng.normal(0, 2.5, 6)
@@ -371,7 +374,8 @@ def cowbell_acoustic(rng):
     x = modes(t, f * ratios, np.array([1, 0.8, 0.5, 0.5, 0.4, 0.3]) * rng.uniform(0.3, 1.2, 6), between(rng, 0.08, 0.6) * rng.uniform(0.4, 1.1, 6), rng)
     if chance(rng, 0.5):
         x = normalised(x) + decibels(uniform(rng, -22, -6)) * normalised(plate(t, rng, 2500, 12000, 25, 0.2, 0.2))
-    return normalised(x) + decibels(uniform(rng, -20, -5)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.015))
+    x = normalised(x) + air(t, rng, between(rng, 0.15, 0.8), uniform(rng, -50, -22))
+    return x + decibels(uniform(rng, -20, -5)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.015))
 
 
 def cowbell_fm(rng):
@@ -404,6 +408,9 @@ def metal_sheet(rng):
     t = times(between(rng, 0.5, 1.6))
     x = plate(t, rng, between(rng, 180, 900), between(rng, 5000, 13000), int(rng.integers(15, 90)), between(rng, 0.3, 1.8), uniform(rng, 0.1, 0.5), uniform(rng, -4, 1), 7)
     x = normalised(x) + decibels(uniform(rng, -18, -2)) * tick(t, rng, between(rng, 1500, 6000), between(rng, 0.005, 0.04), 0.6)
+    if chance(rng, 0.7):
+        t60s = between(rng, 0.3, 2.5) * rng.uniform(0.5, 1.2, 5)
+        x += decibels(uniform(rng, -24, -2)) * normalised(wash(t, rng, [200, 700, 2000, 5000, 10000], rng.normal(-3, 5, 5), t60s))
     return saturate(normalised(x), between(rng, 1, 5)) if chance(rng, 0.3) else x
 
 
@@ -412,7 +419,7 @@ def metal_pipe(rng):
     f = between(rng, 200, 2500)
     ratios = np.concatenate([BAR, BAR[:4] * uniform(rng, 1.01, 1.2)])
     x = modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 0.4, 3) * ratios ** -uniform(rng, 0.2, 0.7), rng)
-    return normalised(x) + decibels(uniform(rng, -24, -8)) * tick(t, rng, between(rng, 2000, 7000), 0.01)
+    return normalised(x) + decibels(uniform(rng, -24, -8)) * tick(t, rng, between(rng, 2000, 7000), 0.01) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
 
 
 def metal_anvil(rng):
@@ -420,7 +427,7 @@ def metal_anvil(rng):
     count = int(rng.integers(6, 16))
     frequencies = between(rng, 700, 3000) * (1 + rng.exponential(1.2, count))
     x = modes(t, frequencies, rng.uniform(0.1, 1, count), between(rng, 0.3, 2.5) * rng.uniform(0.3, 1.2, count), rng)
-    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 2500, 8000), between(rng, 0.005, 0.02))
+    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 2500, 8000), between(rng, 0.005, 0.02)) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
 
 
 def metal_ring(rng):

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.signal import oaconvolve
 
 from synth_blocks import (
-    BAR, LONGEST_SEC, RATE, add, band, between, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
-    modes, noise, normalised, peak, phase, plate, register_noise, rise, room, saturate, skin, stepped, tick, times, uniform,
+    BAR, LONGEST_SEC, RATE, add, air, band, between, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
+    modes, noise, normalised, peak, phase, plate, register_noise, response, rise, room, saturate, skin, stepped, tick, times, uniform,
     wash, wave,
 )
 
@@ -109,7 +109,7 @@ def tambourine_hit(rng):
     x += decibels(uniform(rng, -18, 0)) * normalised(hiss)
     if chance(rng, 0.5):
         # A frame, sometimes with a head.
-        x += decibels(uniform(rng, -26, -6)) * normalised(skin(t, rng, between(rng, 220, 700), between(rng, 0.04, 0.2), hit=0.6))
+        x += decibels(uniform(rng, -26, -6)) * normalised(skin(t, rng, between(rng, 220, 700), between(rng, 0.04, 0.2), slope=1.6))
     return x
 
 
@@ -178,32 +178,36 @@ def guiro_electronic(rng):
 
 
 def vibraslap_rattle(rng):
-    """Teeth that rattle in a box, evenly, slower and softer: about twenty a second."""
+    """Teeth that rattle in a box, evenly, softer and softer: some twenty strokes a second, several teeth each."""
     t = times(LONGEST_SEC)
-    rate = between(rng, 18, 60)
+    rate = between(rng, 18, 50)
     cycles = phase(rate * (1 + uniform(rng, -0.15, 0.25) * t))
-    moments = np.searchsorted(cycles, np.arange(0, int(cycles[-1]))) / RATE
-    moments = np.maximum(moments + rng.normal(0, uniform(rng, 0.0005, 0.004), len(moments)), 0)
-    moments = np.sort(np.concatenate([moments, moments + rng.uniform(0.001, 0.012, len(moments))]))
-    strengths = decay(moments, between(rng, 0.9, 4)) * rng.uniform(0.4, 1, len(moments))
-    f = between(rng, 1300, 3800)
+    first = np.searchsorted(cycles, np.arange(0, int(cycles[-1]))) / RATE
+    moments = np.sort(np.concatenate([np.maximum(first + rng.normal(0, 0.25 / rate, len(first)), 0) for _ in range(int(rng.integers(2, 6)))]))
+    moments[0] = 0
+    strengths = decay(moments, between(rng, 1.2, 6)) * rng.uniform(0.3, 1, len(moments))
+    f = between(rng, 1300, 4000)
+    resonances = [f, f * uniform(rng, 1.3, 2), f * uniform(rng, 2, 3.5), between(rng, 6000, 11500)]
 
     def tooth(s):
-        y = band(noise(len(s), rng), f, between(rng, 1, 8)) + uniform(rng, 0.2, 1.5) * band(noise(len(s), rng), between(rng, 5000, 11000), 1)
-        return normalised(y)
+        return normalised(sum(uniform(rng, 0.2, 1) * band(noise(len(s), rng), g, between(rng, 1, 8)) for g in resonances))
 
-    x = normalised(strokes(t, rng, moments, tooth, between(rng, 0.012, 0.05), strengths))
-    return high(x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 1000, 3000), between(rng, 0.01, 0.05), 0.8), 400)
+    x = normalised(strokes(t, rng, moments, tooth, between(rng, 0.02, 0.09), strengths))
+    x += decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 600, 3000), between(rng, 0.01, 0.05), 0.8)
+    return high(x, between(rng, 200, 800)) + air(t, rng, between(rng, 0.8, 3), uniform(rng, -46, -26))
 
 
 def vibraslap_dense(rng):
     """The same when the teeth are not told apart any more."""
     t = times(LONGEST_SEC)
     f = between(rng, 1400, 4000)
-    x = collisions(t, rng, between(rng, 60, 400), between(rng, 0.008, 0.03), [(f, between(rng, 2, 9), 1.0), (f * uniform(rng, 2, 3.5), 2.0, uniform(rng, 0.3, 1.5))], decay(t, between(rng, 0.9, 3)))
-    x *= 0.6 + 0.4 * np.cos(2 * np.pi * t * between(rng, 18, 35)) ** 2
-    return x * rise(t, between(rng, 0.001, 0.02))
+    resonances = [(f, between(rng, 2, 9), 1.0), (f * uniform(rng, 1.4, 3.5), 3.0, uniform(rng, 0.3, 1.5)), (between(rng, 6000, 11500), 1.5, uniform(rng, 0.2, 2))]
+    x = collisions(t, rng, between(rng, 100, 700), between(rng, 0.01, 0.04), resonances, decay(t, between(rng, 1.2, 5)))
+    x *= 0.7 + 0.3 * np.cos(2 * np.pi * t * between(rng, 18, 35)) ** 2
+    return normalised(x) * rise(t, between(rng, 0.001, 0.02)) + air(t, rng, between(rng, 0.8, 3), uniform(rng, -46, -26))
 
+
+# Sung by friction.
 
 def cuica_voice(rng):
     """A stick rubbed inside a drum: a sung glide, rich or nearly a sine."""
@@ -295,8 +299,9 @@ def perc_blip(rng):
 def perc_drum(rng):
     """Frame drums, djembes, boxes, pots."""
     t = times(between(rng, 0.2, 1.2))
-    x = skin(t, rng, between(rng, 55, 300), between(rng, 0.15, 1.2), bend=uniform(rng, 0, 0.1), damping=uniform(rng, 0.2, 1.5), hit=uniform(rng, 0.3, 0.9), detune=0.1)
-    return normalised(x) + decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 400, 3500), between(rng, 0.005, 0.04), 0.6)
+    x = skin(t, rng, between(rng, 55, 300), between(rng, 0.15, 1.2), bend=uniform(rng, 0, 0.1), damping=uniform(rng, 0.2, 1.5), slope=uniform(rng, 0.7, 2.5), detune=0.1)
+    x = normalised(x) + decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 400, 3500), between(rng, 0.005, 0.04), 0.6)
+    return x + air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -46, -18))
 
 
 def perc_tuned(rng):
@@ -406,7 +411,7 @@ def fx_impact(rng):
     f = between(rng, 28, 90)
     boom = np.sin(2 * np.pi * phase(glide(t, f * uniform(rng, 1, 4), f, between(rng, 0.05, 0.5)))) * decay(t, between(rng, 0.6, 3))
     hit = wash(t, rng, [80, 300, 1200, 5000], rng.uniform([-6, -8, -14, -24], [2, 2, 0, -6]), rng.uniform(0.2, 2.5, 4))
-    return room(normalised(boom) + uniform(rng, 0.1, 1) * normalised(hit), rng, between(rng, 0.5, 1.2), uniform(rng, -8, 2), 3000)
+    return room(normalised(boom) + uniform(rng, 0.1, 1) * normalised(hit), response(rng, between(rng, 0.5, 1.2), 3000), uniform(rng, -8, 2))
 
 
 def fx_robot(rng):

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 import synth_drums as drums
 import synth_metals as metals
 import synth_percussion as percussion
-from synth_blocks import LONGEST_SEC, RATE, add, between, chance, clip, crush, decibels, gate, noise, normalised, peak, room, saturate, uniform
+from synth_blocks import LONGEST_SEC, RATE, add, between, chance, clip, crush, decibels, gate, noise, normalised, peak, response, room, saturate, uniform
 
 # How many sounds of a label a kit has.
 PER_KIT = 3
@@ -127,9 +127,9 @@ def random_kit(rng):
         "equaliser": [(between(rng, 60, 14000), rng.normal(0, 3.5), uniform(rng, 0.4, 1.2)) for _ in range(rng.integers(0, 4))],
         "drive": between(rng, 1, 6) if chance(rng, 0.25) else 0.0,
         "squeeze": uniform(rng, 0.2, 0.6) if chance(rng, 0.25) else 0.0,
-        "room": (between(rng, 0.1, 1.2), uniform(rng, -26, -8), between(rng, 2000, 10000)) if chance(rng, 0.3) else None,
-        "hiss": uniform(rng, -80, -48) if chance(rng, 0.3) else None,
-        "tight": between(rng, 0.12, 0.8) if chance(rng, 0.2) else None,
+        "room": (response(rng, between(rng, 0.08, 1.0), between(rng, 2000, 14000)), uniform(rng, -36, -8)) if chance(rng, 0.6) else None,
+        "hiss": uniform(rng, -85, -52) if chance(rng, 0.15) else None,
+        "tight": between(rng, 0.12, 0.8) if chance(rng, 0.15) else None,
     }
 
 
@@ -142,8 +142,8 @@ def squeezed(x, amount):
 def recorded(x, kit, rng):
     """The sound as that kit has it: samples and their rate in Hz."""
     x = normalised(x)
-    if kit["tight"]:
-        length = kit["tight"] * between(rng, 0.7, 3)
+    if kit["tight"] and chance(rng, 0.5):
+        length = kit["tight"] * between(rng, 0.7, 3) * (0.5 + len(x) / RATE)
         x = x * gate(np.arange(len(x)) / RATE, length, 0.3 * length)
     for frequency, gain, width in kit["equaliser"]:
         x = peak(x, frequency, gain, width)
@@ -152,8 +152,8 @@ def recorded(x, kit, rng):
     if kit["squeeze"]:
         x = squeezed(normalised(x), kit["squeeze"])
     if kit["room"] and chance(rng, 0.8):
-        seconds, level, brightness = kit["room"]
-        x = room(x, rng, seconds, level + uniform(rng, -4, 2), brightness)
+        answer, level = kit["room"]
+        x = room(x, answer, level + uniform(rng, -4, 2))
     x = normalised(x)
     if kit["hiss"] is not None:
         x = x + noise(len(x), rng) * decibels(kit["hiss"])
