@@ -304,6 +304,6 @@ def room(x, answer, level):
 def air(t, rng, t60, level):
     """What a microphone hears around a drum: shell, hardware, other drums, in all bands and low, at `level` dB."""
     t60s = t60 * np.array([1.6, 1.4, 1.0, 0.8, 0.6]) * rng.uniform(0.6, 1.4, 5)
-    gains = np.array([2, 0, -3, -8, -14]) + rng.normal(0, 5, 5)
+    gains = np.array([2, 0, -4, -11, -20]) + rng.normal(0, 5, 5)
     x = wash(t, rng, [90, 300, 1000, 3500, 10000], gains, t60s, np.full(5, between(rng, 0.0005, 0.01)))
     return normalised(x) * decibels(level)

@@ -109,7 +109,7 @@ def kick_boomy(rng):
 # Toms: higher, a smaller and slower bend, a tail that keeps its pitch.
 
 def tom_analogue(rng):
-    frequency, t60 = between(rng, 75, 250), between(rng, 0.2, 1.3)
+    frequency, t60 = between(rng, 68, 215), between(rng, 0.2, 2.2)
     t = times(t60 * uniform(rng, 0.7, 1))
     f = glide(t, frequency * uniform(rng, 1.02, 1.6), frequency, between(rng, 0.04, 0.35))
     x = wave(phase(f), "triangle" if chance(rng, 0.2) else "sine") * decay(t, t60)
@@ -123,7 +123,7 @@ def tom_analogue(rng):
 
 def tom_sweeping(rng):
     """Electronic toms of the hexagonal kind: a deep sweep, noise, a click."""
-    frequency, t60 = between(rng, 68, 220), between(rng, 0.3, 1.6)
+    frequency, t60 = between(rng, 66, 190), between(rng, 0.3, 2.2)
     t = times(t60)
     f = glide(t, frequency * uniform(rng, 1.5, 3.5), frequency, between(rng, 0.12, 0.7))
     x = wave(phase(f), rng.choice(["sine", "triangle"])) * decay(t, t60)
@@ -133,9 +133,9 @@ def tom_sweeping(rng):
 
 
 def tom_acoustic(rng):
-    frequency, t60 = between(rng, 66, 235), between(rng, 0.35, 2.0)
-    t = times(between(rng, 0.5, 1.6))
-    strike = dict(damping=uniform(rng, 0.4, 1.3), slope=uniform(rng, 0.6, 1.9))
+    frequency, t60 = between(rng, 64, 205), between(rng, 0.4, 4.0)
+    t = times(between(rng, 0.6, 1.6))
+    strike = dict(damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 1.2, 3.2))
     bend, bend_sec = uniform(rng, 0, 0.16), between(rng, 0.04, 0.25)
     x = skin(t, rng, frequency, t60, bend, bend_sec, **strike)
     if chance(rng, 0.6):
@@ -148,14 +148,14 @@ def tom_acoustic(rng):
         # Snare wires humming along.
         wires = wash(t, rng, [300, 1500, 4000, 9000], [-12, -4, 0, -6], rng.uniform(0.3, 1.2, 4))
         x += decibels(uniform(rng, -46, -22)) * normalised(wires)
-    x += air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -46, -18))
+    x += air(t, rng, between(rng, 0.3, 1.8), uniform(rng, -54, -24))
     if chance(rng, 0.25):
         x *= gate(t, between(rng, 0.2, 0.9), between(rng, 0.05, 0.2))
     return x
 
 
 def tom_fm(rng):
-    frequency, t60 = between(rng, 72, 250), between(rng, 0.2, 1.2)
+    frequency, t60 = between(rng, 68, 220), between(rng, 0.2, 2.0)
     t = times(t60)
     f = glide(t, frequency * uniform(rng, 1.0, 1.8), frequency, between(rng, 0.05, 0.4))
     index = between(rng, 0.2, 5) * decay(t, between(rng, 0.03, 0.5))
@@ -175,14 +175,14 @@ def tom_chip(rng):
 
 def snare_acoustic(rng):
     frequency = between(rng, 140, 330)
-    t = times(between(rng, 0.2, 0.9))
-    body = skin(t, rng, frequency, between(rng, 0.07, 0.5), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
+    t = times(between(rng, 0.2, 1.2))
+    body = skin(t, rng, frequency, between(rng, 0.1, 0.8), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
                 damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
-    wire_t60 = between(rng, 0.08, 0.6)
-    wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-16, -10, -5, -4, -12], [-4, -2, 2, 3, 0]),
+    wire_t60 = between(rng, 0.1, 0.9)
+    wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
                  wire_t60 * rng.uniform(0.5, 1.3, 5), rng.uniform(0.0, 0.006, 5))
     stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
-    x = normalised(body) + decibels(uniform(rng, -22, 3)) * normalised(wires) + decibels(uniform(rng, -20, -4)) * stick
+    x = normalised(body) + decibels(uniform(rng, -26, -1)) * normalised(wires) + decibels(uniform(rng, -26, -6)) * stick
     if chance(rng, 0.35):
         # A ring of the shell or of an undamped head.
         ring = modes(t, frequency * rng.uniform(1.5, 5, 3), rng.uniform(0.2, 1, 3), rng.uniform(0.15, 0.7, 3), rng)
@@ -194,13 +194,13 @@ def snare_two_tones(rng):
     """Two bridged oscillators and high-passed noise."""
     first = between(rng, 130, 260)
     second = first * uniform(rng, 1.4, 2.1)
-    t60, snappy = between(rng, 0.06, 0.35), between(rng, 0.06, 0.5)
+    t60, snappy = between(rng, 0.08, 0.5), between(rng, 0.08, 0.7)
     t = times(max(t60, snappy) * uniform(rng, 0.8, 1.1))
     body = modes(t, [first, second], [1, uniform(rng, 0.2, 1.1)], [t60, t60 * uniform(rng, 0.4, 1)])
     hiss = high(noise(len(t), rng), between(rng, 700, 5000)) * decay(t, snappy)
     if chance(rng, 0.4):
         hiss = low(hiss, between(rng, 5000, 14000))
-    return normalised(body) + decibels(uniform(rng, -18, 6)) * normalised(hiss)
+    return normalised(body) + decibels(uniform(rng, -24, 3)) * normalised(hiss)
 
 
 def snare_swept(rng):
@@ -208,13 +208,13 @@ def snare_swept(rng):
     first = between(rng, 120, 240)
     t = times(between(rng, 0.15, 0.55))
     sweep = glide(t, uniform(rng, 1.2, 3.0), 1, between(rng, 0.01, 0.08))
-    body = wave(phase(first * sweep), "triangle") * decay(t, between(rng, 0.06, 0.3))
+    body = wave(phase(first * sweep), "triangle") * decay(t, between(rng, 0.08, 0.4))
     body += uniform(rng, 0, 1) * wave(phase(first * uniform(rng, 1.4, 1.9) * sweep), "triangle") * decay(t, between(rng, 0.05, 0.2))
     hiss = noise(len(t), rng)
-    bright = high(hiss, between(rng, 1500, 5000)) * decay(t, between(rng, 0.1, 0.5))
+    bright = high(hiss, between(rng, 800, 5000)) * decay(t, between(rng, 0.12, 0.7))
     dark = low(hiss, between(rng, 2000, 9000)) * decay(t, between(rng, 0.05, 0.25))
     hiss = normalised(bright) * uniform(rng, 0.2, 1) + normalised(dark) * uniform(rng, 0.2, 1)
-    return normalised(low(body, 6000)) + decibels(uniform(rng, -14, 6)) * normalised(hiss)
+    return normalised(low(body, 6000)) + decibels(uniform(rng, -20, 2)) * normalised(hiss)
 
 
 def snare_thin(rng):
@@ -246,7 +246,7 @@ def snare_fm(rng):
     body *= decay(t, between(rng, 0.08, 0.35))
     rough = fm(t, between(rng, 400, 3500), uniform(rng, 5.1, 13.7), between(rng, 8, 60), 3.0)
     rough = (rough if chance(rng, 0.5) else noise(len(t), rng)) * decay(t, between(rng, 0.08, 0.4))
-    return normalised(body) + decibels(uniform(rng, -12, 4)) * normalised(rough)
+    return normalised(body) + decibels(uniform(rng, -20, 2)) * normalised(rough)
 
 
 def snare_chip(rng):
@@ -267,7 +267,7 @@ def snare_brush(rng):
     wires = wash(t, rng, [250, 900, 2500, 6000, 11000], rng.uniform([-14, -8, -3, -3, -12], [-6, 0, 2, 2, -2]),
                  between(rng, 0.12, 0.5) * rng.uniform(0.6, 1.2, 5), np.full(5, attack))
     body = skin(t, rng, between(rng, 150, 260), between(rng, 0.08, 0.3), slope=1.9) * rise(t, attack / 2)
-    return normalised(wires) + decibels(uniform(rng, -14, 4)) * normalised(body)
+    return normalised(wires) + decibels(uniform(rng, -8, 12)) * normalised(body) + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -20))
 
 
 # Rims: a stick across the rim, or a hit of head and rim at once.
@@ -276,14 +276,14 @@ def rim_side_stick(rng):
     """Modes of the stick and the rim, the drum under it, its wires."""
     t = times(between(rng, 0.12, 0.9))
     count = int(rng.integers(6, 16))
-    first = between(rng, 220, 900)
+    first = between(rng, 150, 1400)
     frequencies = first * np.concatenate([[1], 1 + rng.exponential(2.5, count - 1)])
-    t60s = between(rng, 0.03, 0.2) * rng.uniform(0.4, 1.2, count)
+    t60s = between(rng, 0.05, 0.4) * rng.uniform(0.4, 1.2, count)
     x = normalised(modes(t, frequencies, decibels(rng.normal(-3, 5, count)), t60s, rng))
-    x += decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 1000, 4500), between(rng, 0.006, 0.04), uniform(rng, 0.4, 1.5))
+    x += decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 1000, 5500), between(rng, 0.01, 0.1), uniform(rng, 0.3, 1.2))
     if chance(rng, 0.8):
         head = skin(t, rng, between(rng, 130, 280), between(rng, 0.08, 0.45), slope=uniform(rng, 0.8, 2.2))
-        x += decibels(uniform(rng, -26, -3)) * normalised(head)
+        x += decibels(uniform(rng, -22, 3)) * normalised(head)
     if chance(rng, 0.5):
         wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.4, 3))
         x += decibels(uniform(rng, -38, -16)) * normalised(wires)
@@ -293,9 +293,9 @@ def rim_side_stick(rng):
 def rim_electronic(rng):
     """Two short resonators through distortion."""
     t = times(between(rng, 0.03, 0.15))
-    a = between(rng, 350, 600)
+    a = between(rng, 220, 700)
     b = between(rng, 1200, 2400)
-    x = modes(t, [a, b], [uniform(rng, 0.3, 1), 1], [between(rng, 0.015, 0.08), between(rng, 0.012, 0.06)], rng)
+    x = modes(t, [a, b], [uniform(rng, 0.3, 1), 1], [between(rng, 0.02, 0.2), between(rng, 0.015, 0.14)], rng)
     x = saturate(normalised(x), between(rng, 1, 8))
     if chance(rng, 0.5):
         x = high(x, between(rng, 150, 700))
@@ -305,7 +305,7 @@ def rim_electronic(rng):
 def rim_pulse(rng):
     t = times(between(rng, 0.03, 0.12))
     f = between(rng, 380, 1700)
-    x = wave(phase(glide(t, f * uniform(rng, 1, 1.6), f, 0.01)), rng.choice(["square", "triangle", "pulse"])) * decay(t, between(rng, 0.02, 0.07))
+    x = wave(phase(glide(t, f * uniform(rng, 1, 1.6), f, 0.01)), rng.choice(["square", "triangle", "pulse"])) * decay(t, between(rng, 0.03, 0.15))
     return band(x, f * uniform(rng, 1, 3), uniform(rng, 0.5, 2)) + 0.2 * tick(t, rng, between(rng, 2000, 6000), 0.006)
 
 
@@ -314,10 +314,10 @@ def rim_shot(rng):
     t = times(between(rng, 0.15, 0.6))
     f = between(rng, 180, 330)
     ring = modes(t, f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
-                 [0.6, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.08, 0.3) * rng.uniform(0.5, 1.2, 5), rng)
-    crack = tick(t, rng, between(rng, 1000, 3500), between(rng, 0.01, 0.04), 0.7)
-    wires = wash(t, rng, [800, 3000, 8000], [-4, 0, -6], rng.uniform(0.06, 0.2, 3))
-    x = normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -30, -10)) * normalised(wires)
+                 [0.9, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.1, 0.5) * rng.uniform(0.5, 1.2, 5), rng)
+    crack = tick(t, rng, between(rng, 1000, 3500), between(rng, 0.01, 0.08), 0.5)
+    wires = wash(t, rng, [300, 1000, 3000, 8000], rng.normal([-6, -2, 0, -6], 3), rng.uniform(0.08, 0.4, 4))
+    x = normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -24, -2)) * normalised(wires)
     return x + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -18))
 
 
@@ -466,7 +466,7 @@ def timbale_shell(rng):
 
 
 def timpani(rng):
-    f, t60 = between(rng, 65, 190), between(rng, 1.0, 4.0)
+    f, t60 = between(rng, 62, 190), between(rng, 1.5, 7.0)
     t = times(LONGEST_SEC)
     count = len(KETTLE)
     amplitudes = np.array([1, 0.8, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05]) * np.exp(rng.normal(0, 0.4, count)) * uniform(rng, 0.5, 1) ** np.arange(count)
@@ -475,8 +475,8 @@ def timpani(rng):
     x = normalised(x) + uniform(rng, 0.1, 0.8) * modes(t, [f * 0.85, f * 1.7], [1, 0.6], [between(rng, 0.15, 0.4), 0.2], rng)
     x = normalised(x * rise(t, between(rng, 0.002, 0.02)))
     # A big skin has dense modes up to some kHz, and a hall.
-    x += decibels(uniform(rng, -30, -12)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.3, 0.8), slope=uniform(rng, 0.6, 2), detune=0.05))
-    x += air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -42, -16))
+    x += decibels(uniform(rng, -20, 0)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.4, 1.0), slope=uniform(rng, 0.8, 2.2), detune=0.05))
+    x += low(air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -36, -10)), between(rng, 800, 4000))
     return x + decibels(uniform(rng, -30, -12)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
 
 

@@ -36,12 +36,12 @@ def metal_source(t, rng):
 def hat_envelope(t, rng, kind):
     """Closed, pedal or open."""
     if kind == "open":
-        t60 = between(rng, 0.35, 2.2)
+        t60 = between(rng, 0.4, 3)
         envelope = decay(t, t60)
         if chance(rng, 0.4):
             envelope = envelope * gate(t, between(rng, 0.15, 0.8), between(rng, 0.01, 0.08))
         return envelope
-    t60 = between(rng, 0.035, 0.35)
+    t60 = between(rng, 0.06, 0.65)
     envelope = decay(t, t60)
     if chance(rng, 0.4):
         envelope = envelope + decibels(uniform(rng, -30, -12)) * decay(t, t60 * uniform(rng, 2, 4))
@@ -55,20 +55,20 @@ def hat_kind(rng):
 
 
 def hat_time(rng, kind):
-    return times(between(rng, 0.4, 1.4) if kind == "open" else between(rng, 0.07, 0.5))
+    return times(between(rng, 0.4, 1.6) if kind == "open" else between(rng, 0.08, 0.8))
 
 
 def hat_squares(rng):
     kind = hat_kind(rng)
     t = hat_time(rng, kind)
-    x = high(band(squares(t, rng), between(rng, 5500, 11000), uniform(rng, 0.5, 1.6)), between(rng, 3500, 8500))
-    return high(x, between(rng, 3000, 8000)) * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
+    x = high(band(squares(t, rng), between(rng, 4500, 10000), uniform(rng, 0.5, 1.6)), between(rng, 2500, 7500))
+    return high(x, between(rng, 800, 7000)) * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
 
 
 def hat_electronic(rng):
     kind = hat_kind(rng)
     t = hat_time(rng, kind)
-    x = high(high(metal_source(t, rng), between(rng, 2500, 9000)), between(rng, 2500, 7000))
+    x = high(high(metal_source(t, rng), between(rng, 1500, 8000)), between(rng, 400, 6000))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 4000, 12000), uniform(rng, 4, 15), uniform(rng, 0.7, 3))
     return x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
@@ -77,9 +77,11 @@ def hat_electronic(rng):
 def hat_noise(rng):
     kind = hat_kind(rng)
     t = hat_time(rng, kind)
-    x = high(noise(len(t), rng, uniform(rng, -1, 3)), between(rng, 2500, 9000))
-    if chance(rng, 0.5):
-        x = high(x, between(rng, 2500, 8000), uniform(rng, 0.6, 2))
+    x = high(noise(len(t), rng, uniform(rng, -3, 2)), between(rng, 1500, 8000))
+    if chance(rng, 0.4):
+        x = high(x, between(rng, 1500, 7000), uniform(rng, 0.6, 2))
+    if chance(rng, 0.4):
+        x = low(x, between(rng, 7000, 14000))
     return x * hat_envelope(t, rng, kind)
 
 
@@ -87,13 +89,13 @@ def hat_acoustic(rng):
     """Two small cymbals: a clank of low modes, dense noise above, the top gone first."""
     kind = hat_kind(rng)
     t = hat_time(rng, kind)
-    longest = between(rng, 0.4, 2.2) if kind == "open" else between(rng, 0.05, 0.4)
+    longest = between(rng, 0.5, 3.5) if kind == "open" else between(rng, 0.09, 0.75)
     attack = between(rng, 0.004, 0.03) if kind == "pedal" else 0.0
     centres = np.array([120, 350, 1000, 2800, 5500, 9000, 14000])
-    gains = np.array([-44, -34, -22, -9, -1, 1, -1]) + rng.normal(0, 4, 7) + uniform(rng, -6, 6) * np.array([1, 1, 0.7, 0.4, 0, 0, 0])
+    gains = np.array([-36, -26, -15, -6, 0, 1, -4]) + rng.normal(0, 4, 7) + uniform(rng, -9, 9) * np.array([1, 1, 0.8, 0.5, 0, -0.3, -0.5])
     t60s = longest * np.array([1.8, 1.4, 1.1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 7)
     x = normalised(wash(t, rng, centres, gains, t60s, np.full(7, attack)))
-    ring = plate(t, rng, between(rng, 250, 3500), 15500, 130, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, 0, 4), 8)
+    ring = plate(t, rng, between(rng, 250, 3500), 15500, 130, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, -1.5, 3), 8)
     x += decibels(uniform(rng, -14, 4)) * normalised(ring) * (rise(t, attack) if attack else 1)
     stick = decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.003, 0.012), 0.6)
     x = x + (stick if kind != "pedal" else 0.3 * stick)
@@ -104,7 +106,7 @@ def hat_acoustic(rng):
         # The low modes of the cymbals, the stand: what little body real hats have.
         body = modes(t, between_many(rng, 150, 1200, 8), decibels(rng.normal(0, 6, 8)), between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8), rng)
         x += decibels(uniform(rng, -34, -8)) * normalised(body)
-    x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -56, -28))
+    x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -54, -22))
     return high(x, between(rng, 150, 3500)) if chance(rng, 0.4) else x
 
 
@@ -120,9 +122,9 @@ def hat_chip(rng):
 def hat_open_long(rng):
     """Open and left open, up to a wash."""
     t = times(between(rng, 0.8, 1.6))
-    gains = np.array([-34, -24, -8, -1, 0, -3]) + rng.normal(0, 4, 6)
+    gains = np.array([-30, -20, -6, 0, 0, -5]) + rng.normal(0, 4, 6)
     x = wash(t, rng, [250, 700, 2500, 6000, 9500, 14000], gains, between(rng, 1.2, 6) * rng.uniform(0.7, 1.2, 6))
-    ring = plate(t, rng, between(rng, 300, 900), 15000, 150, between(rng, 1, 5), 0.15, uniform(rng, 0.5, 3.5), 8)
+    ring = plate(t, rng, between(rng, 300, 900), 15000, 150, between(rng, 1, 6), 0.15, uniform(rng, -1, 2.5), 8)
     x = normalised(x) + decibels(uniform(rng, -10, 4)) * normalised(ring)
     return x + decibels(uniform(rng, -20, -2)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.005, 0.03), 0.5)
 
@@ -143,17 +145,17 @@ def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
 
 def crash_acoustic(rng):
     t = times(LONGEST_SEC)
-    x = cymbal_body(t, rng, between(rng, 2.0, 7), between(rng, 220, 700), uniform(rng, -2.5, 1.5), between(rng, 0.008, 0.09),
-                    clang=uniform(rng, -12, 5))
-    burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-8, -3, -3, -8], [0, 2, 2, 0]), rng.uniform(0.15, 0.5, 4), np.full(4, between(rng, 0.001, 0.02)))
-    return normalised(x) + decibels(uniform(rng, -12, 3)) * normalised(burst)
+    x = cymbal_body(t, rng, between(rng, 2.5, 10), between(rng, 200, 700), uniform(rng, -4, 0.5), between(rng, 0.008, 0.09),
+                    count=200, clang=uniform(rng, -8, 8))
+    burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-6, -3, -6, -12], [2, 2, 0, -3]), rng.uniform(0.2, 0.9, 4), np.full(4, between(rng, 0.001, 0.02)))
+    return normalised(x) + decibels(uniform(rng, -14, 0)) * normalised(burst)
 
 
 def crash_electronic(rng):
-    t60 = between(rng, 0.9, 3.5)
+    t60 = between(rng, 1.2, 5)
     t = times(LONGEST_SEC)
     source = metal_source(t, rng)
-    x = normalised(band(source, between(rng, 2500, 5000), 0.6)) * decay(t, t60)
+    x = normalised(band(source, between(rng, 2000, 4800), 0.6)) * decay(t, t60)
     x += uniform(rng, 0.3, 1.2) * normalised(high(source, between(rng, 5000, 9000))) * decay(t, t60 * uniform(rng, 0.4, 1)) * rise(t, between(rng, 0.001, 0.05))
     x += uniform(rng, 0, 1) * normalised(high(noise(len(t), rng), between(rng, 1500, 6000))) * decay(t, t60 * uniform(rng, 0.3, 0.9))
     return high(x, between(rng, 150, 1200))
@@ -161,7 +163,7 @@ def crash_electronic(rng):
 
 def crash_noise(rng):
     t = times(LONGEST_SEC)
-    x = band(noise(len(t), rng, uniform(rng, -2, 2)), between(rng, 3000, 8000), uniform(rng, 0.2, 0.7)) * decay(t, between(rng, 1.2, 4.0))
+    x = band(noise(len(t), rng, uniform(rng, -3, 1)), between(rng, 2500, 7000), uniform(rng, 0.2, 0.8)) * decay(t, between(rng, 1.5, 6.0))
     return high(x, between(rng, 150, 1200)) * rise(t, between(rng, 0.0005, 0.02))
 
 
@@ -176,8 +178,8 @@ def ride_acoustic(rng):
     """A stick's ping over a wash that stays."""
     t = times(LONGEST_SEC)
     t60 = between(rng, 2.5, 10)
-    lowest = between(rng, 250, 700)
-    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -2, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -8, 6))
+    lowest = between(rng, 180, 700)
+    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -3, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -4, 10))
     ping_t60 = between(rng, 0.08, 0.6)
     ping = plate(t, rng, between(rng, 1200, 3500), 12000, 40, ping_t60, 0.2, uniform(rng, -1, 2), 6)
     ping = normalised(ping) + uniform(rng, 0.2, 1.2) * tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.04), 0.5)
@@ -188,8 +190,8 @@ def ride_bell(rng):
     """The cup: few strong modes."""
     t = times(LONGEST_SEC)
     f = between(rng, 380, 1100)
-    count = 9
-    ratios = np.sort(np.concatenate([[1], rng.uniform(1.3, 9, count - 1)]))
+    count = 14
+    ratios = np.sort(np.concatenate([[1], rng.uniform(1.3, 11, count - 1)]))
     cup = modes(t, f * ratios, rng.uniform(0.3, 1, count), between(rng, 0.8, 3.5) * ratios ** -0.3, rng)
     body = cymbal_body(t, rng, between(rng, 2.5, 8), f * 0.8, uniform(rng, -1, 2), 0.01, clang=-6)
     ping = tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.03), 0.5)
@@ -214,41 +216,41 @@ def ride_chip(rng):
 
 
 def splash_acoustic(rng):
-    t = times(between(rng, 0.5, 1.5))
-    x = cymbal_body(t, rng, between(rng, 0.9, 2.6), between(rng, 350, 1000), uniform(rng, -0.5, 2.5), between(rng, 0.004, 0.03), 90, uniform(rng, -12, 2))
-    return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 5000, 10000), between(rng, 0.02, 0.1), 0.4)
+    t = times(between(rng, 0.7, 1.6))
+    x = cymbal_body(t, rng, between(rng, 1.2, 3.6), between(rng, 300, 1000), uniform(rng, -2, 1), between(rng, 0.004, 0.05), 130, uniform(rng, -8, 6))
+    return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 3500, 9000), between(rng, 0.02, 0.1), 0.4)
 
 
 def splash_electronic(rng):
-    t = times(between(rng, 0.4, 1.2))
-    x = high(metal_source(t, rng), between(rng, 2500, 6000)) + uniform(rng, 0.5, 2) * high(noise(len(t), rng), between(rng, 4000, 8000))
-    return high(x, 1500) * decay(t, between(rng, 0.4, 1.1)) * rise(t, between(rng, 0.002, 0.02))
+    t = times(between(rng, 0.6, 1.6))
+    x = high(metal_source(t, rng), between(rng, 1500, 5000)) + uniform(rng, 0.5, 2) * band(noise(len(t), rng), between(rng, 4000, 8000), 0.4)
+    return low(high(x, between(rng, 300, 1500)), between(rng, 7000, 16000)) * decay(t, between(rng, 0.7, 2.2)) * rise(t, between(rng, 0.002, 0.02))
 
 
 def china(rng):
     """Turned-up edge: trashy, low, rough, soon gone."""
     t = times(LONGEST_SEC)
-    t60 = between(rng, 1.0, 3.2)
-    x = normalised(plate(t, rng, between(rng, 170, 420), 10000, 150, t60, uniform(rng, 0.1, 0.35), uniform(rng, -3, 0), 5))
+    t60 = between(rng, 1.2, 5)
+    x = normalised(plate(t, rng, between(rng, 250, 1300), 9000, 170, t60, uniform(rng, 0.1, 0.35), uniform(rng, -2.5, 0), 6))
     centres = np.array([300, 900, 2000, 3500, 6500, 11000])
-    gains = np.array([-12, -3, 0, 0, -4, -10]) + rng.normal(0, 2.5, 6)
-    trash = wash(t, rng, centres, gains, t60 * np.array([0.8, 0.8, 0.8, 0.7, 0.6, 0.5]), np.full(6, between(rng, 0.01, 0.07)))
+    gains = np.array([-22, -8, 0, 1, -3, -10]) + rng.normal(0, 2.5, 6)
+    trash = wash(t, rng, centres, gains, t60 * np.array([0.5, 0.7, 0.8, 0.7, 0.6, 0.5]), np.full(6, between(rng, 0.01, 0.09)))
     x = x * uniform(rng, 0.3, 1) + normalised(trash)
     x = saturate(normalised(x * (1 + 0.5 * normalised(low(noise(len(t), rng), between(rng, 60, 300))))), between(rng, 1, 6))
-    return x * decay(t, t60 * uniform(rng, 1, 3))
+    return x * decay(t, t60 * uniform(rng, 1.5, 4))
 
 
 def china_electronic(rng):
     t = times(LONGEST_SEC)
     x = fm(t, between(rng, 250, 900), uniform(rng, 1.3, 3.9), between(rng, 4, 20) * decay(t, between(rng, 1, 4)), uniform(rng, 0.5, 3))
     x = normalised(high(x, between(rng, 300, 1200))) + uniform(rng, 0.3, 1) * normalised(band(noise(len(t), rng), between(rng, 2000, 5000), 0.5))
-    return x * decay(t, between(rng, 0.6, 1.8)) * rise(t, between(rng, 0.002, 0.03))
+    return x * decay(t, between(rng, 0.8, 3)) * rise(t, between(rng, 0.002, 0.03))
 
 
 def cymbal_small(rng):
     """What packs call just cymbal: between splash, crash and hat."""
     t = times(between(rng, 0.5, 1.6))
-    x = cymbal_body(t, rng, between(rng, 0.5, 3), between(rng, 350, 1500), uniform(rng, 0, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -14, 4))
+    x = cymbal_body(t, rng, between(rng, 0.7, 6), between(rng, 250, 1500), uniform(rng, -1.5, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -10, 6))
     return x + decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 4000, 10000), between(rng, 0.01, 0.06), 0.5)
 
 
@@ -256,7 +258,7 @@ def cymbal_squares(rng):
     """Six squares in two bands, each with its own decay."""
     t = times(between(rng, 0.5, 1.6))
     source = squares(t, rng)
-    t60 = between(rng, 0.4, 2.5)
+    t60 = between(rng, 0.5, 4)
     lower = high(band(source, between(rng, 2800, 4500), uniform(rng, 0.8, 2)), 1500) * decay(t, t60)
     upper = high(band(source, between(rng, 6000, 10000), uniform(rng, 0.6, 1.5)), between(rng, 4000, 7000))
     upper = upper * (decay(t, between(rng, 0.1, 0.4)) + uniform(rng, 0.1, 0.7) * decay(t, t60))
@@ -266,7 +268,7 @@ def cymbal_squares(rng):
 def cymbal_electronic(rng):
     t = times(between(rng, 0.4, 1.4))
     x = high(metal_source(t, rng), between(rng, 2500, 8000)) + uniform(rng, 0, 1) * high(noise(len(t), rng), 6000)
-    return high(x, between(rng, 1000, 5000)) * decay(t, between(rng, 0.35, 2))
+    return high(x, between(rng, 300, 5000)) * decay(t, between(rng, 0.4, 3.5))
 
 
 def cymbal_swell(rng):
@@ -307,7 +309,7 @@ def bell_church(rng):
     t = times(LONGEST_SEC)
     f = between(rng, 180, 1400)
     ratios = np.array([0.5, 1, 1.2, 1.5, 2, 2.5, 2.67, 3, 4, 5.3]) * np.exp(rng.normal(0, uniform(rng, 0, 0.03), 10))
-    return modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 1, 6) * ratios ** -uniform(rng, 0.2, 1), rng)
+    return modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 1.2, 14) * ratios ** -uniform(rng, 0.1, 1), rng)
 
 
 def bell_hand(rng):
@@ -315,13 +317,13 @@ def bell_hand(rng):
     t = times(between(rng, 0.5, 1.6))
     f = between(rng, 900, 5500)
     ratios = BAR[:4] if chance(rng, 0.5) else np.array([1, *np.sort(rng.uniform(1.5, 6, 4))])
-    x = modes(t, f * ratios, rng.uniform(0.1, 1, len(ratios)) ** 1.5, between(rng, 0.4, 4) * ratios ** -0.5, rng)
+    x = modes(t, f * ratios, rng.uniform(0.1, 1, len(ratios)) ** 1.5, between(rng, 0.5, 12) * ratios ** -uniform(rng, 0, 0.6), rng)
     return normalised(x) + decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 3000, 9000), 0.008)
 
 
 def bell_fm(rng):
     t = times(between(rng, 0.5, 1.6))
-    t60 = between(rng, 0.5, 4)
+    t60 = between(rng, 0.6, 9)
     return fm(t, between(rng, 300, 3000), rng.choice([1.4, 1.41, 2.76, 3.5, 3.51, 5.4, 7]), between(rng, 0.5, 6) * decay(t, t60 * 0.7)) * decay(t, t60)
 
 
@@ -387,14 +389,15 @@ def cowbell_fm(rng):
 
 def triangle_struck(rng):
     t = times(between(rng, 0.8, 1.6))
-    t60 = between(rng, 0.8, 6) if chance(rng, 0.65) else between(rng, 0.08, 0.4)
+    t60 = between(rng, 1, 10) if chance(rng, 0.65) else between(rng, 0.08, 0.4)
     low_end = between(rng, 1200, 4500)
-    count = int(rng.integers(5, 22))
+    count = int(rng.integers(7, 30))
     frequencies = low_end * (15000 / low_end) ** rng.random(count)
     amplitudes = decibels(rng.normal(0, 7, count))
     amplitudes[frequencies < 3500] *= 0.25
     x = normalised(modes(t, frequencies, amplitudes, t60 * rng.uniform(0.4, 1.2, count), rng))
-    return x + decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 6000, 12000), 0.006)
+    x += decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 6000, 12000), 0.006)
+    return x + (decibels(uniform(rng, -56, -30)) * normalised(wash(t, rng, [500, 3000, 9000], [-6, 0, 0], rng.uniform(0.5, 3, 3))) if chance(rng, 0.6) else 0)
 
 
 def triangle_electronic(rng):
@@ -406,7 +409,7 @@ def triangle_electronic(rng):
 def metal_sheet(rng):
     """Sheets, pans, lids, car parts."""
     t = times(between(rng, 0.5, 1.6))
-    x = plate(t, rng, between(rng, 180, 900), between(rng, 5000, 13000), int(rng.integers(15, 90)), between(rng, 0.3, 1.8), uniform(rng, 0.1, 0.5), uniform(rng, -4, 1), 7)
+    x = plate(t, rng, between(rng, 180, 900), between(rng, 5000, 13000), int(rng.integers(15, 90)), between(rng, 0.15, 3), uniform(rng, 0, 0.5), uniform(rng, -4, 3), 7)
     x = normalised(x) + decibels(uniform(rng, -18, -2)) * tick(t, rng, between(rng, 1500, 6000), between(rng, 0.005, 0.04), 0.6)
     if chance(rng, 0.7):
         t60s = between(rng, 0.3, 2.5) * rng.uniform(0.5, 1.2, 5)
@@ -416,7 +419,7 @@ def metal_sheet(rng):
 
 def metal_pipe(rng):
     t = times(between(rng, 0.5, 1.6))
-    f = between(rng, 200, 2500)
+    f = between(rng, 200, 4500)
     ratios = np.concatenate([BAR, BAR[:4] * uniform(rng, 1.01, 1.2)])
     x = modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 0.4, 3) * ratios ** -uniform(rng, 0.2, 0.7), rng)
     return normalised(x) + decibels(uniform(rng, -24, -8)) * tick(t, rng, between(rng, 2000, 7000), 0.01) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
@@ -425,7 +428,7 @@ def metal_pipe(rng):
 def metal_anvil(rng):
     t = times(between(rng, 0.5, 1.6))
     count = int(rng.integers(6, 16))
-    frequencies = between(rng, 700, 3000) * (1 + rng.exponential(1.2, count))
+    frequencies = between(rng, 700, 6000) * (1 + rng.exponential(1.2, count))
     x = modes(t, frequencies, rng.uniform(0.1, 1, count), between(rng, 0.3, 2.5) * rng.uniform(0.3, 1.2, count), rng)
     return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 2500, 8000), between(rng, 0.005, 0.02)) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
 
@@ -433,8 +436,8 @@ def metal_anvil(rng):
 def metal_ring(rng):
     """Ring modulation and FM clangs."""
     t = times(between(rng, 0.4, 1.4))
-    f = between(rng, 200, 3000)
-    x = fm(t, f, uniform(rng, 1.1, 5.9), between(rng, 1, 8) * decay(t, between(rng, 0.3, 2)))
+    f = between(rng, 250, 6000)
+    x = fm(t, f, uniform(rng, 1.1, 5.9), between(rng, 1, 12) * decay(t, between(rng, 0.3, 2)))
     if chance(rng, 0.5):
         x = x * np.sin(2 * np.pi * t * f * uniform(rng, 0.3, 2.7))
     return x * decay(t, between(rng, 0.3, 1.8))
