@@ -303,7 +303,17 @@ def room(x, answer, level):
 
 def air(t, rng, t60, level):
     """What a microphone hears around a drum: shell, hardware, other drums, in all bands and low, at `level` dB."""
-    t60s = t60 * np.array([1.6, 1.4, 1.0, 0.8, 0.6]) * rng.uniform(0.6, 1.4, 5)
+    t60s = t60 * np.array([2.2, 1.6, 1.0, 0.65, 0.4]) * rng.uniform(0.6, 1.4, 5)
     gains = np.array([2, 0, -4, -11, -20]) + rng.normal(0, 5, 5)
     x = wash(t, rng, [90, 300, 1000, 3500, 10000], gains, t60s, np.full(5, between(rng, 0.0005, 0.01)))
     return normalised(x) * decibels(level)
+
+
+def crack(t, rng, t60, tilt=-2.0):
+    """The first moment of a hard stroke: all bands at once, `tilt` dB an octave, each a little different."""
+    centres = np.array([120, 350, 1000, 2500, 5500, 11000])
+    gains = tilt * np.log2(centres / 1000) + rng.normal(0, 5, 6)
+    size = min(len(t), int(1.2 * t60 * RATE) + 64)
+    out = np.zeros(len(t))
+    out[:size] = normalised(wash(t[:size], rng, centres, gains, t60 * rng.uniform(0.5, 1.3, 6)))
+    return out

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synth_blocks import (
-    KETTLE, LONGEST_SEC, RATE, add, air, band, between, chance, clip, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
+    KETTLE, LONGEST_SEC, RATE, add, air, band, between, chance, clip, crack, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
     normalised, peak, phase, plate, register_noise, response, rise, room, saturate, skin, stepped, tick, times, uniform, wash, wave,
 )
 
@@ -40,10 +40,10 @@ def kick_long(rng):
 
 
 def kick_acoustic(rng):
-    frequency, t60 = between(rng, 42, 78), between(rng, 0.12, 0.6)
-    t = times(between(rng, 0.2, 0.9))
+    frequency, t60 = between(rng, 42, 78), between(rng, 0.15, 0.9)
+    t = times(between(rng, 0.25, 1.2))
     x = skin(t, rng, frequency, t60, bend=uniform(rng, 0.05, 0.6), bend_sec=between(rng, 0.015, 0.08),
-             damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 0.9, 2.1))
+             damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 0.9, 2.6))
     x *= rise(t, between(rng, 0.001, 0.008))
     beater = tick(t, rng, between(rng, 1200, 5500), between(rng, 0.004, 0.03), uniform(rng, 0.5, 1.5))
     x = normalised(x) + decibels(uniform(rng, -34, -8)) * beater
@@ -51,7 +51,7 @@ def kick_acoustic(rng):
     thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
                 rng.uniform(0.05, 0.35, 5))
     x += decibels(uniform(rng, -30, -13)) * normalised(thud)
-    x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -46, -20))
+    x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -44, -16))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 250, 600), -uniform(rng, 3, 14), 0.8)
     return x
@@ -133,7 +133,7 @@ def tom_sweeping(rng):
 
 
 def tom_acoustic(rng):
-    frequency, t60 = between(rng, 64, 205), between(rng, 0.4, 4.0)
+    frequency, t60 = between(rng, 64, 205), between(rng, 0.5, 6.0)
     t = times(between(rng, 0.6, 1.6))
     strike = dict(damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 1.2, 3.2))
     bend, bend_sec = uniform(rng, 0, 0.16), between(rng, 0.04, 0.25)
@@ -144,6 +144,7 @@ def tom_acoustic(rng):
                                            bend, bend_sec, **strike)
     stick = tick(t, rng, between(rng, 700, 5500), between(rng, 0.006, 0.05), uniform(rng, 0.4, 1.2))
     x = normalised(x) * rise(t, between(rng, 0.0005, 0.006)) + decibels(uniform(rng, -34, -10)) * stick
+    x += decibels(uniform(rng, -34, -10)) * crack(t, rng, between(rng, 0.04, 0.25), uniform(rng, -5, -2))
     if chance(rng, 0.35):
         # Snare wires humming along.
         wires = wash(t, rng, [300, 1500, 4000, 9000], [-12, -4, 0, -6], rng.uniform(0.3, 1.2, 4))
@@ -180,9 +181,10 @@ def snare_acoustic(rng):
                 damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
     wire_t60 = between(rng, 0.1, 0.9)
     wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
-                 wire_t60 * rng.uniform(0.5, 1.3, 5), rng.uniform(0.0, 0.006, 5))
+                 wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5), rng.uniform(0.0, 0.006, 5))
     stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
     x = normalised(body) + decibels(uniform(rng, -26, -1)) * normalised(wires) + decibels(uniform(rng, -26, -6)) * stick
+    x += decibels(uniform(rng, -24, -4)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -4, 0))
     if chance(rng, 0.35):
         # A ring of the shell or of an undamped head.
         ring = modes(t, frequency * rng.uniform(1.5, 5, 3), rng.uniform(0.2, 1, 3), rng.uniform(0.15, 0.7, 3), rng)
@@ -274,20 +276,20 @@ def snare_brush(rng):
 
 def rim_side_stick(rng):
     """Modes of the stick and the rim, the drum under it, its wires."""
-    t = times(between(rng, 0.12, 0.9))
+    t = times(between(rng, 0.15, 1.4))
     count = int(rng.integers(6, 16))
     first = between(rng, 150, 1400)
     frequencies = first * np.concatenate([[1], 1 + rng.exponential(2.5, count - 1)])
     t60s = between(rng, 0.05, 0.4) * rng.uniform(0.4, 1.2, count)
     x = normalised(modes(t, frequencies, decibels(rng.normal(-3, 5, count)), t60s, rng))
-    x += decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 1000, 5500), between(rng, 0.01, 0.1), uniform(rng, 0.3, 1.2))
+    x += decibels(uniform(rng, -10, 8)) * crack(t, rng, between(rng, 0.02, 0.14), uniform(rng, -3, 2))
     if chance(rng, 0.8):
         head = skin(t, rng, between(rng, 130, 280), between(rng, 0.08, 0.45), slope=uniform(rng, 0.8, 2.2))
         x += decibels(uniform(rng, -22, 3)) * normalised(head)
     if chance(rng, 0.5):
         wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.4, 3))
         x += decibels(uniform(rng, -38, -16)) * normalised(wires)
-    return x + air(t, rng, between(rng, 0.2, 1.0), uniform(rng, -42, -16))
+    return x + air(t, rng, between(rng, 0.4, 2.0), uniform(rng, -40, -14))
 
 
 def rim_electronic(rng):
@@ -315,10 +317,9 @@ def rim_shot(rng):
     f = between(rng, 180, 330)
     ring = modes(t, f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
                  [0.9, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.1, 0.5) * rng.uniform(0.5, 1.2, 5), rng)
-    crack = tick(t, rng, between(rng, 1000, 3500), between(rng, 0.01, 0.08), 0.5)
     wires = wash(t, rng, [300, 1000, 3000, 8000], rng.normal([-6, -2, 0, -6], 3), rng.uniform(0.08, 0.4, 4))
-    x = normalised(ring) + decibels(uniform(rng, -8, 3)) * crack + decibels(uniform(rng, -24, -2)) * normalised(wires)
-    return x + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -18))
+    x = normalised(ring) + decibels(uniform(rng, -8, 5)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -3, 1)) + decibels(uniform(rng, -24, -2)) * normalised(wires)
+    return x + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -38, -14))
 
 
 # Claps: several bursts, then a tail.
@@ -384,7 +385,7 @@ def hand_drum(rng, lowest, highest, shortest, longest):
              slope=uniform(rng, 1.2, 2.7), detune=0.04)
     x = normalised(x) * rise(t, between(rng, 0.0005, 0.005))
     hand = tick(t, rng, between(rng, 500, 3500), between(rng, 0.005, 0.03), uniform(rng, 0.5, 1.5))
-    x += decibels(uniform(rng, -34, -10)) * hand
+    x += decibels(uniform(rng, -34, -10)) * hand + decibels(uniform(rng, -36, -12)) * crack(t, rng, between(rng, 0.03, 0.2), uniform(rng, -6, -2))
     if chance(rng, 0.5):
         # The wooden shell.
         x += decibels(uniform(rng, -32, -14)) * normalised(modes(t, f * rng.uniform(2.5, 6, 3), 1, rng.uniform(0.03, 0.12, 3), rng))
@@ -392,7 +393,7 @@ def hand_drum(rng, lowest, highest, shortest, longest):
 
 
 def conga_open(rng):
-    return hand_drum(rng, 130, 360, 0.2, 0.8)
+    return hand_drum(rng, 110, 340, 0.25, 1.1)
 
 
 def conga_slap(rng):
@@ -426,7 +427,7 @@ def conga_electronic(rng):
 
 
 def bongo_open(rng):
-    return hand_drum(rng, 240, 680, 0.1, 0.45)
+    return hand_drum(rng, 220, 620, 0.12, 0.8)
 
 
 def bongo_electronic(rng):
@@ -445,8 +446,8 @@ def timbale_head(rng):
     f = between(rng, 180, 440)
     t = times(between(rng, 0.4, 1.5))
     x = normalised(skin(t, rng, f, between(rng, 0.3, 0.9), bend=uniform(rng, 0, 0.05), damping=uniform(rng, 0.1, 0.7), slope=uniform(rng, 0.4, 1.3)))
-    shell = plate(t, rng, f * 1.5, 9000, 45, between(rng, 0.2, 1.1), 0.3, -3)
-    x += decibels(uniform(rng, -22, -2)) * normalised(shell) + air(t, rng, between(rng, 0.3, 1.2), uniform(rng, -36, -16))
+    shell = plate(t, rng, f * 1.2, 10000, 80, between(rng, 0.4, 1.8), uniform(rng, 0.4, 1.0), uniform(rng, -4, -1))
+    x += decibels(uniform(rng, -16, 2)) * normalised(shell) + air(t, rng, between(rng, 0.4, 1.8), uniform(rng, -34, -14))
     return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.02), 0.6)
 
 
@@ -460,8 +461,8 @@ def timbale_electronic(rng):
 def timbale_shell(rng):
     """Cascara: the stick on the shell."""
     t = times(between(rng, 0.15, 0.6))
-    x = plate(t, rng, between(rng, 350, 700), 9000, 35, between(rng, 0.1, 0.5), 0.4, -2)
-    x = normalised(x) + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -36, -16))
+    x = plate(t, rng, between(rng, 350, 700), 10000, 70, between(rng, 0.2, 0.9), uniform(rng, 0.3, 0.8), -2)
+    x = normalised(x) + air(t, rng, between(rng, 0.3, 1.2), uniform(rng, -36, -16))
     return x + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 1500, 4500), 0.01, 0.8)
 
 
@@ -475,8 +476,8 @@ def timpani(rng):
     x = normalised(x) + uniform(rng, 0.1, 0.8) * modes(t, [f * 0.85, f * 1.7], [1, 0.6], [between(rng, 0.15, 0.4), 0.2], rng)
     x = normalised(x * rise(t, between(rng, 0.002, 0.02)))
     # A big skin has dense modes up to some kHz, and a hall.
-    x += decibels(uniform(rng, -20, 0)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.4, 1.0), slope=uniform(rng, 0.8, 2.2), detune=0.05))
-    x += low(air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -36, -10)), between(rng, 800, 4000))
+    x += decibels(uniform(rng, -14, 5)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.4, 1.0), slope=uniform(rng, 0.7, 2.0), detune=0.05))
+    x += low(air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -30, -6)), between(rng, 1000, 6000))
     return x + decibels(uniform(rng, -30, -12)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synth_blocks import (
-    BAR, LONGEST_SEC, RATE, add, air, band, between, between_many, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
+    BAR, LONGEST_SEC, RATE, add, air, band, between, between_many, chance, clip, collisions, crack, crush, decay, decibels, fm, gate, glide, high, low,
     modes, noise, normalised, peak, phase, plate, register_noise, rise, saturate, stepped, tick, times, uniform, wash, wave,
 )
 
@@ -102,6 +102,8 @@ def hat_acoustic(rng):
     if kind == "open" and chance(rng, 0.4):
         # The cymbals rattle against each other.
         x *= 1 + uniform(rng, 0.1, 0.6) * normalised(low(noise(len(t), rng), between(rng, 20, 90)))
+    if kind != "pedal" or chance(rng, 0.5):
+        x += decibels(uniform(rng, -18, 1)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -1, 3))
     if chance(rng, 0.6):
         # The low modes of the cymbals, the stand: what little body real hats have.
         body = modes(t, between_many(rng, 150, 1200, 8), decibels(rng.normal(0, 6, 8)), between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8), rng)
@@ -135,7 +137,7 @@ def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
     """The parts that all thin cymbals have: dense modes, and noise that wanders up in frequency before it fades.
     brightness in dB an octave; bloom the time the top takes to come."""
     centres = np.array([100, 300, 800, 2000, 4500, 8000, 13000])
-    gains = brightness * np.log2(centres / 2000) + np.array([-30, -14, -4, 0, 0, -1, -5]) + rng.normal(0, 2.5, 7)
+    gains = brightness * np.log2(centres / 2000) + np.array([-24, -10, -3, 0, 0, -1, -5]) + rng.normal(0, 3, 7)
     t60s = t60 * np.array([1.2, 1.2, 1.2, 1.1, 1.0, 0.85, 0.65]) * rng.uniform(0.75, 1.25, 7)
     attacks = bloom * np.array([0.1, 0.1, 0.2, 0.5, 0.9, 1.0, 0.8])
     x = normalised(wash(t, rng, centres, gains, t60s, attacks))
@@ -148,7 +150,8 @@ def crash_acoustic(rng):
     x = cymbal_body(t, rng, between(rng, 2.5, 10), between(rng, 200, 700), uniform(rng, -4, 0.5), between(rng, 0.008, 0.09),
                     count=200, clang=uniform(rng, -8, 8))
     burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-6, -3, -6, -12], [2, 2, 0, -3]), rng.uniform(0.2, 0.9, 4), np.full(4, between(rng, 0.001, 0.02)))
-    return normalised(x) + decibels(uniform(rng, -14, 0)) * normalised(burst)
+    x = normalised(x) + decibels(uniform(rng, -14, 0)) * normalised(burst)
+    return x + decibels(uniform(rng, -18, 0)) * crack(t, rng, between(rng, 0.08, 0.4), uniform(rng, -4, -1))
 
 
 def crash_electronic(rng):
@@ -230,7 +233,7 @@ def splash_electronic(rng):
 def china(rng):
     """Turned-up edge: trashy, low, rough, soon gone."""
     t = times(LONGEST_SEC)
-    t60 = between(rng, 1.2, 5)
+    t60 = between(rng, 1.0, 3.4)
     x = normalised(plate(t, rng, between(rng, 250, 1300), 9000, 170, t60, uniform(rng, 0.1, 0.35), uniform(rng, -2.5, 0), 6))
     centres = np.array([300, 900, 2000, 3500, 6500, 11000])
     gains = np.array([-22, -8, 0, 1, -3, -10]) + rng.normal(0, 2.5, 6)
@@ -315,7 +318,7 @@ def bell_church(rng):
 def bell_hand(rng):
     """Small bells, glass, chimes, glockenspiel: few high modes."""
     t = times(between(rng, 0.5, 1.6))
-    f = between(rng, 900, 5500)
+    f = between(rng, 600, 4500)
     ratios = BAR[:4] if chance(rng, 0.5) else np.array([1, *np.sort(rng.uniform(1.5, 6, 4))])
     x = modes(t, f * ratios, rng.uniform(0.1, 1, len(ratios)) ** 1.5, between(rng, 0.5, 12) * ratios ** -uniform(rng, 0, 0.6), rng)
     return normalised(x) + decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 3000, 9000), 0.008)
@@ -391,13 +394,13 @@ def triangle_struck(rng):
     t = times(between(rng, 0.8, 1.6))
     t60 = between(rng, 1, 10) if chance(rng, 0.65) else between(rng, 0.08, 0.4)
     low_end = between(rng, 1200, 4500)
-    count = int(rng.integers(7, 30))
+    count = int(rng.integers(10, 50))
     frequencies = low_end * (15000 / low_end) ** rng.random(count)
-    amplitudes = decibels(rng.normal(0, 7, count))
-    amplitudes[frequencies < 3500] *= 0.25
+    amplitudes = decibels(rng.normal(0, 9, count))
+    amplitudes[frequencies < 3500] *= 0.3
     x = normalised(modes(t, frequencies, amplitudes, t60 * rng.uniform(0.4, 1.2, count), rng))
     x += decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 6000, 12000), 0.006)
-    return x + (decibels(uniform(rng, -56, -30)) * normalised(wash(t, rng, [500, 3000, 9000], [-6, 0, 0], rng.uniform(0.5, 3, 3))) if chance(rng, 0.6) else 0)
+    return x + (decibels(uniform(rng, -52, -22)) * normalised(wash(t, rng, [500, 3000, 9000], [-6, 0, 0], rng.uniform(0.5, 3, 3))) if chance(rng, 0.8) else 0)
 
 
 def triangle_electronic(rng):
