@@ -18,7 +18,7 @@ def kick_analogue(rng):
     if chance(rng, 0.5):
         x = saturate(x, between(rng, 1, 4))
     if chance(rng, 0.7):
-        x += decibels(uniform(rng, -32, -8)) * tick(t, rng, between(rng, 800, 6000), between(rng, 0.002, 0.02))
+        x += decibels(uniform(rng, -32, -8)) * tick(t, rng, between(rng, 400, 6000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1))
     return low(x, between(rng, 600, 16000)) if chance(rng, 0.4) else x
 
 
@@ -51,6 +51,7 @@ def kick_acoustic(rng):
     thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
                 rng.uniform(0.05, 0.35, 5))
     x += decibels(uniform(rng, -30, -13)) * normalised(thud)
+    x += decibels(uniform(rng, -32, -6)) * crack(t, rng, between(rng, 0.03, 0.16), uniform(rng, -5, -1))
     x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -44, -16))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 250, 600), -uniform(rng, 3, 14), 0.8)
@@ -103,7 +104,7 @@ def kick_boomy(rng):
     x = skin(t, rng, between(rng, 38, 66), between(rng, 0.5, 1.8), bend=uniform(rng, 0, 0.15),
              bend_sec=between(rng, 0.05, 0.2), damping=uniform(rng, 0.8, 1.6), slope=uniform(rng, 1.6, 2.5))
     x = normalised(x) * rise(t, between(rng, 0.002, 0.015))
-    return x + decibels(uniform(rng, -40, -16)) * tick(t, rng, between(rng, 150, 2500), between(rng, 0.01, 0.05), 0.6)
+    return x + decibels(uniform(rng, -32, -10)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -7, -3)) + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -50, -22))
 
 
 # Toms: higher, a smaller and slower bend, a tail that keeps its pitch.
@@ -116,8 +117,8 @@ def tom_analogue(rng):
     if chance(rng, 0.6):
         rumble = low(noise(len(t), rng), between(rng, 400, 2500))
         x += decibels(uniform(rng, -32, -12)) * normalised(rumble) * decay(t, t60 * uniform(rng, 0.4, 1.2))
-    if chance(rng, 0.4):
-        x += decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 600, 5000), between(rng, 0.002, 0.02))
+    if chance(rng, 0.6):
+        x += decibels(uniform(rng, -30, -8)) * tick(t, rng, between(rng, 400, 5000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1))
     return saturate(normalised(x), between(rng, 1, 3)) if chance(rng, 0.3) else x
 
 
@@ -135,7 +136,7 @@ def tom_sweeping(rng):
 def tom_acoustic(rng):
     frequency, t60 = between(rng, 64, 205), between(rng, 0.5, 6.0)
     t = times(between(rng, 0.6, 1.6))
-    strike = dict(damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 1.2, 3.2))
+    strike = dict(damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 1.0, 2.6))
     bend, bend_sec = uniform(rng, 0, 0.16), between(rng, 0.04, 0.25)
     x = skin(t, rng, frequency, t60, bend, bend_sec, **strike)
     if chance(rng, 0.6):
@@ -144,7 +145,7 @@ def tom_acoustic(rng):
                                            bend, bend_sec, **strike)
     stick = tick(t, rng, between(rng, 700, 5500), between(rng, 0.006, 0.05), uniform(rng, 0.4, 1.2))
     x = normalised(x) * rise(t, between(rng, 0.0005, 0.006)) + decibels(uniform(rng, -34, -10)) * stick
-    x += decibels(uniform(rng, -34, -10)) * crack(t, rng, between(rng, 0.04, 0.25), uniform(rng, -5, -2))
+    x += decibels(uniform(rng, -26, -3)) * crack(t, rng, between(rng, 0.05, 0.3), uniform(rng, -5, -1.5))
     if chance(rng, 0.35):
         # Snare wires humming along.
         wires = wash(t, rng, [300, 1500, 4000, 9000], [-12, -4, 0, -6], rng.uniform(0.3, 1.2, 4))
@@ -181,10 +182,10 @@ def snare_acoustic(rng):
                 damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
     wire_t60 = between(rng, 0.1, 0.9)
     wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
-                 wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5), rng.uniform(0.0, 0.006, 5))
+                 wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5), np.full(5, between(rng, 0.001, 0.025)))
     stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
-    x = normalised(body) + decibels(uniform(rng, -26, -1)) * normalised(wires) + decibels(uniform(rng, -26, -6)) * stick
-    x += decibels(uniform(rng, -24, -4)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -4, 0))
+    x = normalised(body) + decibels(uniform(rng, -26, -3)) * normalised(wires) + decibels(uniform(rng, -32, -12)) * stick
+    x += decibels(uniform(rng, -28, -8)) * crack(t, rng, between(rng, 0.05, 0.25), uniform(rng, -5, -1))
     if chance(rng, 0.35):
         # A ring of the shell or of an undamped head.
         ring = modes(t, frequency * rng.uniform(1.5, 5, 3), rng.uniform(0.2, 1, 3), rng.uniform(0.15, 0.7, 3), rng)
@@ -282,10 +283,10 @@ def rim_side_stick(rng):
     frequencies = first * np.concatenate([[1], 1 + rng.exponential(2.5, count - 1)])
     t60s = between(rng, 0.05, 0.4) * rng.uniform(0.4, 1.2, count)
     x = normalised(modes(t, frequencies, decibels(rng.normal(-3, 5, count)), t60s, rng))
-    x += decibels(uniform(rng, -10, 8)) * crack(t, rng, between(rng, 0.02, 0.14), uniform(rng, -3, 2))
+    x += decibels(uniform(rng, -6, 10)) * crack(t, rng, between(rng, 0.06, 0.3), uniform(rng, -3, 1.5))
     if chance(rng, 0.8):
         head = skin(t, rng, between(rng, 130, 280), between(rng, 0.08, 0.45), slope=uniform(rng, 0.8, 2.2))
-        x += decibels(uniform(rng, -22, 3)) * normalised(head)
+        x += decibels(uniform(rng, -18, 6)) * normalised(head)
     if chance(rng, 0.5):
         wires = wash(t, rng, [500, 2000, 6000], [-6, 0, -4], rng.uniform(0.05, 0.4, 3))
         x += decibels(uniform(rng, -38, -16)) * normalised(wires)
@@ -318,7 +319,7 @@ def rim_shot(rng):
     ring = modes(t, f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
                  [0.9, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.1, 0.5) * rng.uniform(0.5, 1.2, 5), rng)
     wires = wash(t, rng, [300, 1000, 3000, 8000], rng.normal([-6, -2, 0, -6], 3), rng.uniform(0.08, 0.4, 4))
-    x = normalised(ring) + decibels(uniform(rng, -8, 5)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -3, 1)) + decibels(uniform(rng, -24, -2)) * normalised(wires)
+    x = normalised(ring) + decibels(uniform(rng, -8, 5)) * crack(t, rng, between(rng, 0.06, 0.3), uniform(rng, -3, 1)) + decibels(uniform(rng, -24, -2)) * normalised(wires)
     return x + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -38, -14))
 
 
@@ -389,11 +390,11 @@ def hand_drum(rng, lowest, highest, shortest, longest):
     if chance(rng, 0.5):
         # The wooden shell.
         x += decibels(uniform(rng, -32, -14)) * normalised(modes(t, f * rng.uniform(2.5, 6, 3), 1, rng.uniform(0.03, 0.12, 3), rng))
-    return x + air(t, rng, between(rng, 0.12, 0.8), uniform(rng, -50, -22))
+    return x + air(t, rng, between(rng, 0.2, 1.2), uniform(rng, -46, -18))
 
 
 def conga_open(rng):
-    return hand_drum(rng, 110, 340, 0.25, 1.1)
+    return hand_drum(rng, 100, 340, 0.3, 1.6)
 
 
 def conga_slap(rng):
@@ -427,7 +428,7 @@ def conga_electronic(rng):
 
 
 def bongo_open(rng):
-    return hand_drum(rng, 220, 620, 0.12, 0.8)
+    return hand_drum(rng, 200, 600, 0.2, 1.2)
 
 
 def bongo_electronic(rng):

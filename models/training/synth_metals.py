@@ -71,7 +71,11 @@ def hat_electronic(rng):
     x = high(high(metal_source(t, rng), between(rng, 1500, 8000)), between(rng, 400, 6000))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 4000, 12000), uniform(rng, 4, 15), uniform(rng, 0.7, 3))
-    return x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
+    x = x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
+    if chance(rng, 0.4):
+        # Sampled, with what else was in the room or in the layer below.
+        x = normalised(x) + decibels(uniform(rng, -30, -8)) * crack(t, rng, between(rng, 0.03, 0.2), uniform(rng, -4, 1))
+    return x
 
 
 def hat_noise(rng):
@@ -92,7 +96,7 @@ def hat_acoustic(rng):
     longest = between(rng, 0.5, 3.5) if kind == "open" else between(rng, 0.09, 0.75)
     attack = between(rng, 0.004, 0.03) if kind == "pedal" else 0.0
     centres = np.array([120, 350, 1000, 2800, 5500, 9000, 14000])
-    gains = np.array([-36, -26, -15, -6, 0, 1, -4]) + rng.normal(0, 4, 7) + uniform(rng, -9, 9) * np.array([1, 1, 0.8, 0.5, 0, -0.3, -0.5])
+    gains = np.array([-30, -22, -14, -7, 0, 2, 0]) + rng.normal(0, 4, 7) + uniform(rng, -9, 9) * np.array([1, 1, 0.8, 0.5, 0, -0.3, -0.5])
     t60s = longest * np.array([1.8, 1.4, 1.1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 7)
     x = normalised(wash(t, rng, centres, gains, t60s, np.full(7, attack)))
     ring = plate(t, rng, between(rng, 250, 3500), 15500, 130, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, -1.5, 3), 8)
@@ -103,13 +107,13 @@ def hat_acoustic(rng):
         # The cymbals rattle against each other.
         x *= 1 + uniform(rng, 0.1, 0.6) * normalised(low(noise(len(t), rng), between(rng, 20, 90)))
     if kind != "pedal" or chance(rng, 0.5):
-        x += decibels(uniform(rng, -18, 1)) * crack(t, rng, between(rng, 0.03, 0.15), uniform(rng, -1, 3))
+        x += decibels(uniform(rng, -16, 3)) * crack(t, rng, between(rng, 0.05, 0.25), uniform(rng, -2, 2))
     if chance(rng, 0.6):
         # The low modes of the cymbals, the stand: what little body real hats have.
         body = modes(t, between_many(rng, 150, 1200, 8), decibels(rng.normal(0, 6, 8)), between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8), rng)
         x += decibels(uniform(rng, -34, -8)) * normalised(body)
-    x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -54, -22))
-    return high(x, between(rng, 150, 3500)) if chance(rng, 0.4) else x
+    x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -50, -20))
+    return high(x, between(rng, 150, 3000)) if chance(rng, 0.25) else x
 
 
 def hat_chip(rng):
@@ -134,24 +138,26 @@ def hat_open_long(rng):
 # Cymbals.
 
 def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
-    """The parts that all thin cymbals have: dense modes, and noise that wanders up in frequency before it fades.
-    brightness in dB an octave; bloom the time the top takes to come."""
+    """The parts that all thin cymbals have: dense modes of which some stand out, and noise that wanders up in frequency
+    before it fades, the top first. brightness in dB an octave; bloom the time the top takes to come."""
     centres = np.array([100, 300, 800, 2000, 4500, 8000, 13000])
-    gains = brightness * np.log2(centres / 2000) + np.array([-24, -10, -3, 0, 0, -1, -5]) + rng.normal(0, 3, 7)
-    t60s = t60 * np.array([1.2, 1.2, 1.2, 1.1, 1.0, 0.85, 0.65]) * rng.uniform(0.75, 1.25, 7)
+    gains = brightness * np.log2(centres / 2000) + np.array([-20, -8, -5, -2, 0, -1, -7]) + rng.normal(0, 3, 7)
+    t60s = t60 * np.array([1.6, 1.6, 1.4, 1.2, 1.0, 0.8, 0.5]) * rng.uniform(0.75, 1.25, 7)
     attacks = bloom * np.array([0.1, 0.1, 0.2, 0.5, 0.9, 1.0, 0.8])
     x = normalised(wash(t, rng, centres, gains, t60s, attacks))
-    ring = plate(t, rng, lowest, 13000, count, t60 * uniform(rng, 0.8, 1.4), uniform(rng, 0.1, 0.4), brightness - 1.0, 7)
-    return high(x, lowest * uniform(rng, 0.2, 0.7)) + decibels(clang) * normalised(ring)
+    falling = uniform(rng, 0.15, 0.5)
+    ring = plate(t, rng, lowest, 13000, count, t60 * uniform(rng, 0.8, 1.4), falling, brightness - 1.0, 9)
+    ring = normalised(ring) + uniform(rng, 0.3, 1.5) * normalised(plate(t, rng, lowest * 0.7, 9000, 12, t60 * 1.3, falling, brightness, 5))
+    return high(x, lowest * uniform(rng, 0.1, 0.5)) + decibels(clang) * normalised(ring)
 
 
 def crash_acoustic(rng):
     t = times(LONGEST_SEC)
     x = cymbal_body(t, rng, between(rng, 2.5, 10), between(rng, 200, 700), uniform(rng, -4, 0.5), between(rng, 0.008, 0.09),
-                    count=200, clang=uniform(rng, -8, 8))
+                    count=180, clang=uniform(rng, -2, 12))
     burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-6, -3, -6, -12], [2, 2, 0, -3]), rng.uniform(0.2, 0.9, 4), np.full(4, between(rng, 0.001, 0.02)))
     x = normalised(x) + decibels(uniform(rng, -14, 0)) * normalised(burst)
-    return x + decibels(uniform(rng, -18, 0)) * crack(t, rng, between(rng, 0.08, 0.4), uniform(rng, -4, -1))
+    return x + decibels(uniform(rng, -16, 2)) * crack(t, rng, between(rng, 0.1, 0.8), uniform(rng, -5, -2))
 
 
 def crash_electronic(rng):
@@ -182,11 +188,12 @@ def ride_acoustic(rng):
     t = times(LONGEST_SEC)
     t60 = between(rng, 2.5, 10)
     lowest = between(rng, 180, 700)
-    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -3, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -4, 10))
+    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -3, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -2, 12))
     ping_t60 = between(rng, 0.08, 0.6)
     ping = plate(t, rng, between(rng, 1200, 3500), 12000, 40, ping_t60, 0.2, uniform(rng, -1, 2), 6)
     ping = normalised(ping) + uniform(rng, 0.2, 1.2) * tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.04), 0.5)
-    return normalised(body) * decibels(uniform(rng, -18, -3)) + ping
+    x = normalised(body) * decibels(uniform(rng, -16, -1)) + ping
+    return x + decibels(uniform(rng, -18, -2)) * crack(t, rng, between(rng, 0.15, 2.0), uniform(rng, -4, 0))
 
 
 def ride_bell(rng):
@@ -220,7 +227,8 @@ def ride_chip(rng):
 
 def splash_acoustic(rng):
     t = times(between(rng, 0.7, 1.6))
-    x = cymbal_body(t, rng, between(rng, 1.2, 3.6), between(rng, 300, 1000), uniform(rng, -2, 1), between(rng, 0.004, 0.05), 130, uniform(rng, -8, 6))
+    x = cymbal_body(t, rng, between(rng, 1.2, 3.6), between(rng, 300, 1000), uniform(rng, -2, 1), between(rng, 0.004, 0.05), 130, uniform(rng, -3, 10))
+    x = normalised(x) + decibels(uniform(rng, -24, -4)) * crack(t, rng, between(rng, 0.1, 0.6), uniform(rng, -4, -1))
     return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 3500, 9000), between(rng, 0.02, 0.1), 0.4)
 
 
@@ -253,7 +261,9 @@ def china_electronic(rng):
 def cymbal_small(rng):
     """What packs call just cymbal: between splash, crash and hat."""
     t = times(between(rng, 0.5, 1.6))
-    x = cymbal_body(t, rng, between(rng, 0.7, 6), between(rng, 250, 1500), uniform(rng, -1.5, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -10, 6))
+    x = cymbal_body(t, rng, between(rng, 0.7, 6), between(rng, 250, 1500), uniform(rng, -1.5, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -6, 10))
+    x *= decibels(uniform(rng, -14, 6)) + decay(t, between(rng, 0.2, 0.8))
+    x = normalised(x) + decibels(uniform(rng, -26, -4)) * crack(t, rng, between(rng, 0.1, 0.6), uniform(rng, -4, -1))
     return x + decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 4000, 10000), between(rng, 0.01, 0.06), 0.5)
 
 

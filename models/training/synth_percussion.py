@@ -324,7 +324,7 @@ def vox_syllable(rng):
     start = between(rng, 85, 420)
     f = np.interp(t, [0, length / 2, length], start * np.array([1, uniform(rng, 0.8, 1.3), uniform(rng, 0.6, 1.2)]))
     f = f * (1 + 0.012 * np.sin(2 * np.pi * t * between(rng, 4, 7))) * (1 + 0.01 * normalised(low(noise(len(t), rng), 20)))
-    buzz = low(wave(phase(f), "saw"), between(rng, 600, 3000)) + decibels(uniform(rng, -36, -14)) * noise(len(t), rng)
+    buzz = low(wave(phase(f), "saw"), between(rng, 600, 3000)) + decibels(uniform(rng, -54, -22)) * noise(len(t), rng)
     scale = uniform(rng, 0.9, 1.3)
     first, last = VOWELS[rng.integers(7)] * scale, VOWELS[rng.integers(7)] * scale
     turn = np.clip(t / length * 1.5 - 0.25, 0, 1)
