@@ -51,7 +51,7 @@ def kick_acoustic(rng):
     thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
                 rng.uniform(0.05, 0.35, 5))
     x += decibels(uniform(rng, -30, -13)) * normalised(thud)
-    x += decibels(uniform(rng, -32, -6)) * crack(t, rng, between(rng, 0.03, 0.16), uniform(rng, -5, -1))
+    x += decibels(uniform(rng, -26, -2)) * crack(t, rng, between(rng, 0.03, 0.16), uniform(rng, -5, -1))
     x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -44, -16))
     if chance(rng, 0.4):
         x = peak(x, between(rng, 250, 600), -uniform(rng, 3, 14), 0.8)
@@ -178,13 +178,13 @@ def tom_chip(rng):
 def snare_acoustic(rng):
     frequency = between(rng, 140, 330)
     t = times(between(rng, 0.2, 1.2))
-    body = skin(t, rng, frequency, between(rng, 0.1, 0.8), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
+    body = skin(t, rng, frequency, between(rng, 0.12, 1.1), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
                 damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
     wire_t60 = between(rng, 0.1, 0.9)
     wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
                  wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5), np.full(5, between(rng, 0.001, 0.025)))
     stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
-    x = normalised(body) + decibels(uniform(rng, -26, -3)) * normalised(wires) + decibels(uniform(rng, -32, -12)) * stick
+    x = normalised(body) + decibels(uniform(rng, -30, -7)) * normalised(wires) + decibels(uniform(rng, -32, -12)) * stick
     x += decibels(uniform(rng, -28, -8)) * crack(t, rng, between(rng, 0.05, 0.25), uniform(rng, -5, -1))
     if chance(rng, 0.35):
         # A ring of the shell or of an undamped head.
@@ -203,7 +203,7 @@ def snare_two_tones(rng):
     hiss = high(noise(len(t), rng), between(rng, 700, 5000)) * decay(t, snappy)
     if chance(rng, 0.4):
         hiss = low(hiss, between(rng, 5000, 14000))
-    return normalised(body) + decibels(uniform(rng, -24, 3)) * normalised(hiss)
+    return normalised(body) + decibels(uniform(rng, -28, -2)) * normalised(hiss)
 
 
 def snare_swept(rng):
@@ -217,7 +217,7 @@ def snare_swept(rng):
     bright = high(hiss, between(rng, 800, 5000)) * decay(t, between(rng, 0.12, 0.7))
     dark = low(hiss, between(rng, 2000, 9000)) * decay(t, between(rng, 0.05, 0.25))
     hiss = normalised(bright) * uniform(rng, 0.2, 1) + normalised(dark) * uniform(rng, 0.2, 1)
-    return normalised(low(body, 6000)) + decibels(uniform(rng, -20, 2)) * normalised(hiss)
+    return normalised(low(body, 6000)) + decibels(uniform(rng, -24, -2)) * normalised(hiss)
 
 
 def snare_thin(rng):
@@ -249,7 +249,7 @@ def snare_fm(rng):
     body *= decay(t, between(rng, 0.08, 0.35))
     rough = fm(t, between(rng, 400, 3500), uniform(rng, 5.1, 13.7), between(rng, 8, 60), 3.0)
     rough = (rough if chance(rng, 0.5) else noise(len(t), rng)) * decay(t, between(rng, 0.08, 0.4))
-    return normalised(body) + decibels(uniform(rng, -20, 2)) * normalised(rough)
+    return normalised(body) + decibels(uniform(rng, -24, 0)) * normalised(rough)
 
 
 def snare_chip(rng):
@@ -428,7 +428,7 @@ def conga_electronic(rng):
 
 
 def bongo_open(rng):
-    return hand_drum(rng, 200, 600, 0.2, 1.2)
+    return hand_drum(rng, 215, 620, 0.15, 1.0)
 
 
 def bongo_electronic(rng):
@@ -468,7 +468,7 @@ def timbale_shell(rng):
 
 
 def timpani(rng):
-    f, t60 = between(rng, 62, 190), between(rng, 1.5, 7.0)
+    f, t60 = between(rng, 62, 190), between(rng, 2.0, 8.0)
     t = times(LONGEST_SEC)
     count = len(KETTLE)
     amplitudes = np.array([1, 0.8, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05]) * np.exp(rng.normal(0, 0.4, count)) * uniform(rng, 0.5, 1) ** np.arange(count)
@@ -483,7 +483,7 @@ def timpani(rng):
 
 
 def timpani_synthetic(rng):
-    f, t60 = between(rng, 65, 180), between(rng, 0.9, 2.5)
+    f, t60 = between(rng, 65, 180), between(rng, 1.5, 5)
     t = times(LONGEST_SEC)
     x = fm(t, glide(t, f * uniform(rng, 1, 1.06), f, 0.1), rng.choice([1.5, 1.99, 0.5]), between(rng, 0.4, 2.5) * decay(t, between(rng, 0.3, 1.5)))
     return x * decay(t, t60) + decibels(uniform(rng, -24, -12)) * normalised(low(noise(len(t), rng), 400)) * decay(t, between(rng, 0.1, 0.4))

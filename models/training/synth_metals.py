@@ -72,9 +72,9 @@ def hat_electronic(rng):
     if chance(rng, 0.4):
         x = peak(x, between(rng, 4000, 12000), uniform(rng, 4, 15), uniform(rng, 0.7, 3))
     x = x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
-    if chance(rng, 0.4):
+    if chance(rng, 0.5):
         # Sampled, with what else was in the room or in the layer below.
-        x = normalised(x) + decibels(uniform(rng, -30, -8)) * crack(t, rng, between(rng, 0.03, 0.2), uniform(rng, -4, 1))
+        x = normalised(x) + decibels(uniform(rng, -28, -4)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1))
     return x
 
 
@@ -86,7 +86,10 @@ def hat_noise(rng):
         x = high(x, between(rng, 1500, 7000), uniform(rng, 0.6, 2))
     if chance(rng, 0.4):
         x = low(x, between(rng, 7000, 14000))
-    return x * hat_envelope(t, rng, kind)
+    x = x * hat_envelope(t, rng, kind)
+    if chance(rng, 0.4):
+        x = normalised(x) + decibels(uniform(rng, -28, -6)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1))
+    return x
 
 
 def hat_acoustic(rng):
