@@ -57,6 +57,11 @@ def gate(t, length, fade=0.01):
     return np.clip((length - t) / fade + 1, 0, 1)
 
 
+def bump(t, attack, t60):
+    """A soft rise and a decay: the hand that shakes."""
+    return np.minimum(t / attack, 1) ** 1.5 * decay(np.maximum(t - attack, 0), t60)
+
+
 def glide(t, start, end, seconds):
     """From start to end, exponentially, nearly there after `seconds`."""
     return end + (start - end) * np.exp(t * (-3 / max(seconds, 1e-4)))
@@ -141,7 +146,7 @@ def add(x, y, seconds=0.0):
     out = np.zeros(min(max(len(x), at + len(y)), int(LONGEST_SEC * RATE) + 1))
     out[: len(x)] = x[: len(out)]
     if at < len(out):
-        out[at:at + len(y)] += y[: len(out) - at]
+        out[at : at + len(y)] += y[: len(out) - at]
     return out
 
 
@@ -209,9 +214,9 @@ def skin(t, rng, frequency, t60, bend=0.05, bend_sec=0.05, damping=0.7, count=70
     count = min(count, len(MEMBRANE), int(16000 / frequency) + 1)
     ratios = MEMBRANE[:count] * np.exp(rng.normal(0, detune, count))
     ratios[0] = 1
-    amplitudes = ratios ** -slope * decibels(rng.normal(0, 5, count))
+    amplitudes = ratios**-slope * decibels(rng.normal(0, 5, count))
     amplitudes[0] = 1
-    t60s = t60 * ratios ** -damping * np.exp(rng.normal(0, 0.25, count))
+    t60s = t60 * ratios**-damping * np.exp(rng.normal(0, 0.25, count))
     if bend <= 0.003:
         return modes(t, frequency * ratios, amplitudes, t60s)
     # The bend is one warp of time for all modes.

@@ -1,14 +1,45 @@
-"""Generators of kicks, toms, snares, rims, claps and other skins. Each draws its own parameters."""
+"""Generators of kicks, toms, snares, rims and claps. Each draws its own parameters."""
 
 import numpy as np
 
 from synth_blocks import (
-    KETTLE, LONGEST_SEC, RATE, add, air, band, between, chance, clip, crack, crush, decay, decibels, fm, gate, glide, high, low, modes, noise,
-    normalised, peak, phase, plate, register_noise, response, rise, room, saturate, skin, stepped, tick, times, uniform, wash, wave,
+    RATE,
+    add,
+    air,
+    band,
+    between,
+    chance,
+    clip,
+    crack,
+    crush,
+    decay,
+    decibels,
+    fm,
+    gate,
+    glide,
+    high,
+    low,
+    modes,
+    noise,
+    normalised,
+    peak,
+    phase,
+    register_noise,
+    response,
+    rise,
+    room,
+    saturate,
+    skin,
+    stepped,
+    tick,
+    times,
+    uniform,
+    wash,
+    wave,
 )
 
-
 # Kicks: a strong low fundamental, reached fast.
+
 
 def kick_analogue(rng):
     end, t60 = between(rng, 36, 66), between(rng, 0.15, 0.9)
@@ -18,7 +49,9 @@ def kick_analogue(rng):
     if chance(rng, 0.5):
         x = saturate(x, between(rng, 1, 4))
     if chance(rng, 0.7):
-        x += decibels(uniform(rng, -32, -8)) * tick(t, rng, between(rng, 400, 6000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1))
+        x += decibels(uniform(rng, -32, -8)) * tick(
+            t, rng, between(rng, 400, 6000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1)
+        )
     return low(x, between(rng, 600, 16000)) if chance(rng, 0.4) else x
 
 
@@ -42,14 +75,27 @@ def kick_long(rng):
 def kick_acoustic(rng):
     frequency, t60 = between(rng, 42, 78), between(rng, 0.15, 0.9)
     t = times(between(rng, 0.25, 1.2))
-    x = skin(t, rng, frequency, t60, bend=uniform(rng, 0.05, 0.6), bend_sec=between(rng, 0.015, 0.08),
-             damping=uniform(rng, 0.6, 1.6), slope=uniform(rng, 0.9, 2.6))
+    x = skin(
+        t,
+        rng,
+        frequency,
+        t60,
+        bend=uniform(rng, 0.05, 0.6),
+        bend_sec=between(rng, 0.015, 0.08),
+        damping=uniform(rng, 0.6, 1.6),
+        slope=uniform(rng, 0.9, 2.6),
+    )
     x *= rise(t, between(rng, 0.001, 0.008))
     beater = tick(t, rng, between(rng, 1200, 5500), between(rng, 0.004, 0.03), uniform(rng, 0.5, 1.5))
     x = normalised(x) + decibels(uniform(rng, -34, -8)) * beater
     # The shell, the other head and the air of the room.
-    thud = wash(t, rng, [60, 150, 400, 1500, 5000], rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
-                rng.uniform(0.05, 0.35, 5))
+    thud = wash(
+        t,
+        rng,
+        [60, 150, 400, 1500, 5000],
+        rng.uniform([-8, -10, -22, -30, -42], [0, -2, -8, -16, -26]),
+        rng.uniform(0.05, 0.35, 5),
+    )
     x += decibels(uniform(rng, -30, -13)) * normalised(thud)
     x += decibels(uniform(rng, -26, -2)) * crack(t, rng, between(rng, 0.03, 0.16), uniform(rng, -5, -1))
     x += air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -44, -16))
@@ -101,13 +147,26 @@ def kick_chip(rng):
 def kick_boomy(rng):
     """A concert or an undamped bass drum: low skins, a soft beater, a long tail."""
     t = times(between(rng, 0.6, 1.6))
-    x = skin(t, rng, between(rng, 38, 66), between(rng, 0.5, 1.8), bend=uniform(rng, 0, 0.15),
-             bend_sec=between(rng, 0.05, 0.2), damping=uniform(rng, 0.8, 1.6), slope=uniform(rng, 1.6, 2.5))
+    x = skin(
+        t,
+        rng,
+        between(rng, 38, 66),
+        between(rng, 0.5, 1.8),
+        bend=uniform(rng, 0, 0.15),
+        bend_sec=between(rng, 0.05, 0.2),
+        damping=uniform(rng, 0.8, 1.6),
+        slope=uniform(rng, 1.6, 2.5),
+    )
     x = normalised(x) * rise(t, between(rng, 0.002, 0.015))
-    return x + decibels(uniform(rng, -32, -10)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -7, -3)) + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -50, -22))
+    return (
+        x
+        + decibels(uniform(rng, -32, -10)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -7, -3))
+        + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -50, -22))
+    )
 
 
 # Toms: higher, a smaller and slower bend, a tail that keeps its pitch.
+
 
 def tom_analogue(rng):
     frequency, t60 = between(rng, 68, 215), between(rng, 0.2, 2.2)
@@ -118,7 +177,9 @@ def tom_analogue(rng):
         rumble = low(noise(len(t), rng), between(rng, 400, 2500))
         x += decibels(uniform(rng, -32, -12)) * normalised(rumble) * decay(t, t60 * uniform(rng, 0.4, 1.2))
     if chance(rng, 0.6):
-        x += decibels(uniform(rng, -30, -8)) * tick(t, rng, between(rng, 400, 5000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1))
+        x += decibels(uniform(rng, -30, -8)) * tick(
+            t, rng, between(rng, 400, 5000), between(rng, 0.003, 0.04), uniform(rng, 0.3, 1)
+        )
     return saturate(normalised(x), between(rng, 1, 3)) if chance(rng, 0.3) else x
 
 
@@ -141,8 +202,9 @@ def tom_acoustic(rng):
     x = skin(t, rng, frequency, t60, bend, bend_sec, **strike)
     if chance(rng, 0.6):
         # The other head, tuned apart: the beating that is a tom's tail.
-        x += uniform(rng, 0.2, 0.8) * skin(t, rng, frequency * uniform(rng, 1.02, 1.5), t60 * uniform(rng, 0.5, 1.1),
-                                           bend, bend_sec, **strike)
+        x += uniform(rng, 0.2, 0.8) * skin(
+            t, rng, frequency * uniform(rng, 1.02, 1.5), t60 * uniform(rng, 0.5, 1.1), bend, bend_sec, **strike
+        )
     stick = tick(t, rng, between(rng, 700, 5500), between(rng, 0.006, 0.05), uniform(rng, 0.4, 1.2))
     x = normalised(x) * rise(t, between(rng, 0.0005, 0.006)) + decibels(uniform(rng, -34, -10)) * stick
     x += decibels(uniform(rng, -26, -3)) * crack(t, rng, between(rng, 0.05, 0.3), uniform(rng, -5, -1.5))
@@ -175,16 +237,35 @@ def tom_chip(rng):
 
 # Snares: a body and rattling noise.
 
+
 def snare_acoustic(rng):
     frequency = between(rng, 140, 330)
     t = times(between(rng, 0.2, 1.2))
-    body = skin(t, rng, frequency, between(rng, 0.12, 1.1), bend=uniform(rng, 0, 0.15), bend_sec=between(rng, 0.01, 0.06),
-                damping=uniform(rng, 0.2, 1.2), slope=uniform(rng, 0.6, 1.9))
+    body = skin(
+        t,
+        rng,
+        frequency,
+        between(rng, 0.12, 1.1),
+        bend=uniform(rng, 0, 0.15),
+        bend_sec=between(rng, 0.01, 0.06),
+        damping=uniform(rng, 0.2, 1.2),
+        slope=uniform(rng, 0.6, 1.9),
+    )
     wire_t60 = between(rng, 0.1, 0.9)
-    wires = wash(t, rng, [200, 700, 2000, 5000, 11000], rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
-                 wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5), np.full(5, between(rng, 0.001, 0.025)))
+    wires = wash(
+        t,
+        rng,
+        [200, 700, 2000, 5000, 11000],
+        rng.uniform([-14, -9, -5, -7, -18], [-3, 0, 2, 1, -4]),
+        wire_t60 * np.array([1.2, 1.1, 1, 0.8, 0.55]) * rng.uniform(0.6, 1.3, 5),
+        np.full(5, between(rng, 0.001, 0.025)),
+    )
     stick = tick(t, rng, between(rng, 1500, 7000), between(rng, 0.004, 0.03), 0.5)
-    x = normalised(body) + decibels(uniform(rng, -30, -7)) * normalised(wires) + decibels(uniform(rng, -32, -12)) * stick
+    x = (
+        normalised(body)
+        + decibels(uniform(rng, -30, -7)) * normalised(wires)
+        + decibels(uniform(rng, -32, -12)) * stick
+    )
     x += decibels(uniform(rng, -28, -8)) * crack(t, rng, between(rng, 0.05, 0.25), uniform(rng, -5, -1))
     if chance(rng, 0.35):
         # A ring of the shell or of an undamped head.
@@ -212,7 +293,11 @@ def snare_swept(rng):
     t = times(between(rng, 0.15, 0.55))
     sweep = glide(t, uniform(rng, 1.2, 3.0), 1, between(rng, 0.01, 0.08))
     body = wave(phase(first * sweep), "triangle") * decay(t, between(rng, 0.08, 0.4))
-    body += uniform(rng, 0, 1) * wave(phase(first * uniform(rng, 1.4, 1.9) * sweep), "triangle") * decay(t, between(rng, 0.05, 0.2))
+    body += (
+        uniform(rng, 0, 1)
+        * wave(phase(first * uniform(rng, 1.4, 1.9) * sweep), "triangle")
+        * decay(t, between(rng, 0.05, 0.2))
+    )
     hiss = noise(len(t), rng)
     bright = high(hiss, between(rng, 800, 5000)) * decay(t, between(rng, 0.12, 0.7))
     dark = low(hiss, between(rng, 2000, 9000)) * decay(t, between(rng, 0.05, 0.25))
@@ -226,7 +311,9 @@ def snare_thin(rng):
     t60 = between(rng, 0.06, 0.3)
     hiss = band(noise(len(t), rng), between(rng, 1500, 6000), uniform(rng, 0.25, 0.9)) * decay(t, t60)
     frequency = between(rng, 160, 420)
-    body = np.sin(2 * np.pi * phase(glide(t, frequency * uniform(rng, 1, 2), frequency, 0.03))) * decay(t, between(rng, 0.04, 0.16))
+    body = np.sin(2 * np.pi * phase(glide(t, frequency * uniform(rng, 1, 2), frequency, 0.03))) * decay(
+        t, between(rng, 0.04, 0.16)
+    )
     return normalised(hiss) + decibels(uniform(rng, -14, 2)) * body
 
 
@@ -267,13 +354,24 @@ def snare_brush(rng):
     """A soft hit or a brush: the wires louder than the head, without an edge."""
     t = times(between(rng, 0.2, 0.6))
     attack = between(rng, 0.004, 0.03)
-    wires = wash(t, rng, [250, 900, 2500, 6000, 11000], rng.uniform([-14, -8, -3, -3, -12], [-6, 0, 2, 2, -2]),
-                 between(rng, 0.12, 0.5) * rng.uniform(0.6, 1.2, 5), np.full(5, attack))
+    wires = wash(
+        t,
+        rng,
+        [250, 900, 2500, 6000, 11000],
+        rng.uniform([-14, -8, -3, -3, -12], [-6, 0, 2, 2, -2]),
+        between(rng, 0.12, 0.5) * rng.uniform(0.6, 1.2, 5),
+        np.full(5, attack),
+    )
     body = skin(t, rng, between(rng, 150, 260), between(rng, 0.08, 0.3), slope=1.9) * rise(t, attack / 2)
-    return normalised(wires) + decibels(uniform(rng, -8, 12)) * normalised(body) + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -20))
+    return (
+        normalised(wires)
+        + decibels(uniform(rng, -8, 12)) * normalised(body)
+        + air(t, rng, between(rng, 0.2, 0.8), uniform(rng, -40, -20))
+    )
 
 
 # Rims: a stick across the rim, or a hit of head and rim at once.
+
 
 def rim_side_stick(rng):
     """Modes of the stick and the rim, the drum under it, its wires."""
@@ -308,7 +406,9 @@ def rim_electronic(rng):
 def rim_pulse(rng):
     t = times(between(rng, 0.03, 0.12))
     f = between(rng, 380, 1700)
-    x = wave(phase(glide(t, f * uniform(rng, 1, 1.6), f, 0.01)), rng.choice(["square", "triangle", "pulse"])) * decay(t, between(rng, 0.03, 0.15))
+    x = wave(phase(glide(t, f * uniform(rng, 1, 1.6), f, 0.01)), rng.choice(["square", "triangle", "pulse"])) * decay(
+        t, between(rng, 0.03, 0.15)
+    )
     return band(x, f * uniform(rng, 1, 3), uniform(rng, 0.5, 2)) + 0.2 * tick(t, rng, between(rng, 2000, 6000), 0.006)
 
 
@@ -316,14 +416,24 @@ def rim_shot(rng):
     """Head and rim at once: a crack with a high ring."""
     t = times(between(rng, 0.15, 0.6))
     f = between(rng, 180, 330)
-    ring = modes(t, f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
-                 [0.9, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5), between(rng, 0.1, 0.5) * rng.uniform(0.5, 1.2, 5), rng)
+    ring = modes(
+        t,
+        f * np.array([1, 2.1, 2.9, 4.3, 5.9]) * np.exp(rng.normal(0, 0.06, 5)),
+        [0.9, 0.8, 1, 0.7, 0.4] * rng.uniform(0.3, 1, 5),
+        between(rng, 0.1, 0.5) * rng.uniform(0.5, 1.2, 5),
+        rng,
+    )
     wires = wash(t, rng, [300, 1000, 3000, 8000], rng.normal([-6, -2, 0, -6], 3), rng.uniform(0.08, 0.4, 4))
-    x = normalised(ring) + decibels(uniform(rng, -8, 5)) * crack(t, rng, between(rng, 0.06, 0.3), uniform(rng, -3, 1)) + decibels(uniform(rng, -24, -2)) * normalised(wires)
+    x = (
+        normalised(ring)
+        + decibels(uniform(rng, -8, 5)) * crack(t, rng, between(rng, 0.06, 0.3), uniform(rng, -3, 1))
+        + decibels(uniform(rng, -24, -2)) * normalised(wires)
+    )
     return x + air(t, rng, between(rng, 0.3, 1.5), uniform(rng, -38, -14))
 
 
 # Claps: several bursts, then a tail.
+
 
 def bursts(t, rng, count, apart, t60, tail_t60):
     """The envelope of some hands that are not quite together."""
@@ -343,7 +453,9 @@ def clap_analogue(rng):
     envelope = bursts(t, rng, int(rng.integers(2, 6)), between(rng, 0.006, 0.016), between(rng, 0.012, 0.05), tail)
     x = band(noise(len(t), rng), between(rng, 800, 2000), uniform(rng, 0.7, 3)) * envelope
     if chance(rng, 0.6):
-        x = normalised(x) + decibels(uniform(rng, -24, -8)) * normalised(high(noise(len(t), rng), between(rng, 1500, 5000)) * envelope)
+        x = normalised(x) + decibels(uniform(rng, -24, -8)) * normalised(
+            high(noise(len(t), rng), between(rng, 1500, 5000)) * envelope
+        )
     return x
 
 
@@ -354,7 +466,9 @@ def clap_hands(rng):
     people = int(rng.integers(1, 7))
     spread = between(rng, 0.004, 0.03)
     for _ in range(people):
-        hand = band(noise(2600, rng), between(rng, 600, 2600), uniform(rng, 0.7, 2.5)) * decay(np.arange(2600) / RATE, between(rng, 0.015, 0.06))
+        hand = band(noise(2600, rng), between(rng, 600, 2600), uniform(rng, 0.7, 2.5)) * decay(
+            np.arange(2600) / RATE, between(rng, 0.015, 0.06)
+        )
         x = add(x, normalised(hand) * uniform(rng, 0.5, 1), abs(rng.normal(0, spread)) if people > 1 else 0.0)[: len(t)]
     x = x + decibels(uniform(rng, -26, -8)) * normalised(high(noise(len(x), rng), 1500) * np.abs(x))
     if chance(rng, 0.7):
@@ -365,7 +479,9 @@ def clap_hands(rng):
 def clap_noise(rng):
     """Modern: bright and wide, a snare's length, bursts hardly heard."""
     t = times(between(rng, 0.12, 0.5))
-    envelope = bursts(t, rng, int(rng.integers(2, 8)), between(rng, 0.003, 0.012), between(rng, 0.01, 0.03), between(rng, 0.07, 0.35))
+    envelope = bursts(
+        t, rng, int(rng.integers(2, 8)), between(rng, 0.003, 0.012), between(rng, 0.01, 0.03), between(rng, 0.07, 0.35)
+    )
     x = high(low(noise(len(t), rng), between(rng, 3500, 12000)), between(rng, 500, 1300))
     x = peak(x, between(rng, 900, 2200), uniform(rng, 3, 14), 1.2) * envelope
     return saturate(normalised(x), between(rng, 1, 5))
@@ -374,118 +490,3 @@ def clap_noise(rng):
 def clap_digital(rng):
     x = normalised(clap_analogue(rng))
     return crush(x, int(rng.integers(5, 9))) if chance(rng, 0.5) else x * (1 + 0.5 * np.sign(x))
-
-
-# Hand drums.
-
-def hand_drum(rng, lowest, highest, shortest, longest):
-    f = between(rng, lowest, highest)
-    t60 = between(rng, shortest, longest)
-    t = times(min(t60 * 1.3, 0.9))
-    x = skin(t, rng, f, t60, bend=uniform(rng, 0, 0.06), bend_sec=between(rng, 0.02, 0.1), damping=uniform(rng, 0.6, 1.7),
-             slope=uniform(rng, 1.2, 2.7), detune=0.04)
-    x = normalised(x) * rise(t, between(rng, 0.0005, 0.005))
-    hand = tick(t, rng, between(rng, 500, 3500), between(rng, 0.005, 0.03), uniform(rng, 0.5, 1.5))
-    x += decibels(uniform(rng, -34, -10)) * hand + decibels(uniform(rng, -36, -12)) * crack(t, rng, between(rng, 0.03, 0.2), uniform(rng, -6, -2))
-    if chance(rng, 0.5):
-        # The wooden shell.
-        x += decibels(uniform(rng, -32, -14)) * normalised(modes(t, f * rng.uniform(2.5, 6, 3), 1, rng.uniform(0.03, 0.12, 3), rng))
-    return x + air(t, rng, between(rng, 0.2, 1.2), uniform(rng, -46, -18))
-
-
-def conga_open(rng):
-    return hand_drum(rng, 100, 340, 0.3, 1.6)
-
-
-def conga_slap(rng):
-    t = times(between(rng, 0.1, 0.35))
-    f = between(rng, 240, 480)
-    x = skin(t, rng, f, between(rng, 0.06, 0.2), bend=0.03, damping=uniform(rng, 0, 0.6), slope=uniform(rng, 0.1, 1.0), detune=0.05)
-    x = normalised(x) + decibels(uniform(rng, -14, -2)) * tick(t, rng, between(rng, 900, 3000), between(rng, 0.01, 0.04), 0.7)
-    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
-
-
-def conga_muted(rng):
-    """Heel, palm or toe: a dull short hit, low."""
-    t = times(between(rng, 0.08, 0.3))
-    x = skin(t, rng, between(rng, 85, 260), between(rng, 0.05, 0.16), damping=1.2, slope=uniform(rng, 1.0, 2.5), detune=0.05)
-    x = normalised(low(x, 2500)) + decibels(uniform(rng, -22, -8)) * tick(t, rng, between(rng, 300, 1200), between(rng, 0.01, 0.04), 0.7)
-    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
-
-
-def ringing(rng, lowest, highest, shortest, longest):
-    """A bridged-T or FM voice that rings like a small drum."""
-    f, t60 = between(rng, lowest, highest), between(rng, shortest, longest)
-    t = times(t60)
-    carrier = glide(t, f * uniform(rng, 1, 1.15), f, between(rng, 0.01, 0.08))
-    x = np.sin(2 * np.pi * phase(carrier)) if chance(rng, 0.6) else fm(t, carrier, rng.choice([1, 1.41, 1.59, 2, 2.3]), between(rng, 0.2, 2.5) * decay(t, t60 * 0.3))
-    x *= decay(t, t60)
-    return x + decibels(uniform(rng, -36, -14)) * tick(t, rng, between(rng, 800, 4000), between(rng, 0.002, 0.012))
-
-
-def conga_electronic(rng):
-    return ringing(rng, 150, 460, 0.12, 0.5)
-
-
-def bongo_open(rng):
-    return hand_drum(rng, 215, 620, 0.15, 1.0)
-
-
-def bongo_electronic(rng):
-    return ringing(rng, 280, 800, 0.06, 0.3)
-
-
-def bongo_slap(rng):
-    t = times(between(rng, 0.06, 0.25))
-    x = skin(t, rng, between(rng, 350, 750), between(rng, 0.04, 0.14), damping=uniform(rng, 0, 0.5), slope=uniform(rng, 0.4, 1.3), detune=0.06)
-    x = normalised(x) + decibels(uniform(rng, -14, -3)) * tick(t, rng, between(rng, 1500, 4500), between(rng, 0.006, 0.025), 0.7)
-    return x + air(t, rng, between(rng, 0.12, 0.5), uniform(rng, -46, -22))
-
-
-def timbale_head(rng):
-    """A tight skin over a metal shell that rings."""
-    f = between(rng, 180, 440)
-    t = times(between(rng, 0.4, 1.5))
-    x = normalised(skin(t, rng, f, between(rng, 0.3, 0.9), bend=uniform(rng, 0, 0.05), damping=uniform(rng, 0.1, 0.7), slope=uniform(rng, 0.4, 1.3)))
-    shell = plate(t, rng, f * 1.2, 10000, 80, between(rng, 0.4, 1.8), uniform(rng, 0.4, 1.0), uniform(rng, -4, -1))
-    x += decibels(uniform(rng, -16, 2)) * normalised(shell) + air(t, rng, between(rng, 0.4, 1.8), uniform(rng, -34, -14))
-    return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.02), 0.6)
-
-
-def timbale_electronic(rng):
-    f, t60 = between(rng, 200, 480), between(rng, 0.25, 0.8)
-    t = times(t60)
-    x = modes(t, f * np.array([1, uniform(rng, 1.5, 1.65), uniform(rng, 2.1, 2.4), 3.2]), [1, 0.6, 0.5, 0.3], t60 * rng.uniform(0.4, 1, 4), rng)
-    return normalised(x) + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 2000, 5000), 0.01)
-
-
-def timbale_shell(rng):
-    """Cascara: the stick on the shell."""
-    t = times(between(rng, 0.15, 0.6))
-    x = plate(t, rng, between(rng, 350, 700), 10000, 70, between(rng, 0.2, 0.9), uniform(rng, 0.3, 0.8), -2)
-    x = normalised(x) + air(t, rng, between(rng, 0.3, 1.2), uniform(rng, -36, -16))
-    return x + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 1500, 4500), 0.01, 0.8)
-
-
-def timpani(rng):
-    f, t60 = between(rng, 62, 190), between(rng, 2.0, 8.0)
-    t = times(LONGEST_SEC)
-    count = len(KETTLE)
-    amplitudes = np.array([1, 0.8, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05]) * np.exp(rng.normal(0, 0.4, count)) * uniform(rng, 0.5, 1) ** np.arange(count)
-    x = modes(t, f * KETTLE * np.exp(rng.normal(0, 0.006, count)), amplitudes, t60 * rng.uniform(0.5, 1.1, count) * KETTLE ** -0.3, rng)
-    # (0,1) and (0,2): loud, and gone at once.
-    x = normalised(x) + uniform(rng, 0.1, 0.8) * modes(t, [f * 0.85, f * 1.7], [1, 0.6], [between(rng, 0.15, 0.4), 0.2], rng)
-    x = normalised(x * rise(t, between(rng, 0.002, 0.02)))
-    # A big skin has dense modes up to some kHz, and a hall.
-    x += decibels(uniform(rng, -14, 5)) * normalised(skin(t, rng, f * 0.85, t60, 0, damping=uniform(rng, 0.4, 1.0), slope=uniform(rng, 0.7, 2.0), detune=0.05))
-    x += low(air(t, rng, between(rng, 1.0, 3.0), uniform(rng, -30, -6)), between(rng, 1000, 6000))
-    return x + decibels(uniform(rng, -30, -12)) * tick(t, rng, between(rng, 200, 1500), between(rng, 0.01, 0.06), 0.6)
-
-
-def timpani_synthetic(rng):
-    f, t60 = between(rng, 65, 180), between(rng, 1.5, 5)
-    t = times(LONGEST_SEC)
-    x = fm(t, glide(t, f * uniform(rng, 1, 1.06), f, 0.1), rng.choice([1.5, 1.99, 0.5]), between(rng, 0.4, 2.5) * decay(t, between(rng, 0.3, 1.5)))
-    return x * decay(t, t60) + decibels(uniform(rng, -24, -12)) * normalised(low(noise(len(t), rng), 400)) * decay(t, between(rng, 0.1, 0.4))
-
-

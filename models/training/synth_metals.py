@@ -1,10 +1,37 @@
-"""Generators of hi-hats, cymbals, bells and everything that is struck metal. Each draws its own parameters."""
+"""Generators of hi-hats and cymbals. Each draws its own parameters."""
 
 import numpy as np
 
 from synth_blocks import (
-    BAR, LONGEST_SEC, RATE, add, air, band, between, between_many, chance, clip, collisions, crack, crush, decay, decibels, fm, gate, glide, high, low,
-    modes, noise, normalised, peak, phase, plate, register_noise, rise, saturate, stepped, tick, times, uniform, wash, wave,
+    LONGEST_SEC,
+    RATE,
+    air,
+    band,
+    between,
+    between_many,
+    chance,
+    collisions,
+    crack,
+    decay,
+    decibels,
+    fm,
+    gate,
+    high,
+    low,
+    modes,
+    noise,
+    normalised,
+    peak,
+    plate,
+    register_noise,
+    rise,
+    saturate,
+    stepped,
+    tick,
+    times,
+    uniform,
+    wash,
+    wave,
 )
 
 # The six square oscillators of the cymbal circuit of 1980, in Hz (its service notes).
@@ -32,6 +59,7 @@ def metal_source(t, rng):
 
 
 # Hi-hats.
+
 
 def hat_envelope(t, rng, kind):
     """Closed, pedal or open."""
@@ -74,7 +102,9 @@ def hat_electronic(rng):
     x = x * hat_envelope(t, rng, "closed" if kind == "pedal" else kind)
     if chance(rng, 0.5):
         # Sampled, with what else was in the room or in the layer below.
-        x = normalised(x) + decibels(uniform(rng, -28, -4)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1))
+        x = normalised(x) + decibels(uniform(rng, -28, -4)) * crack(
+            t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1)
+        )
     return x
 
 
@@ -88,7 +118,9 @@ def hat_noise(rng):
         x = low(x, between(rng, 7000, 14000))
     x = x * hat_envelope(t, rng, kind)
     if chance(rng, 0.4):
-        x = normalised(x) + decibels(uniform(rng, -28, -6)) * crack(t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1))
+        x = normalised(x) + decibels(uniform(rng, -28, -6)) * crack(
+            t, rng, between(rng, 0.04, 0.3), uniform(rng, -4, 1)
+        )
     return x
 
 
@@ -99,10 +131,24 @@ def hat_acoustic(rng):
     longest = between(rng, 0.5, 3.5) if kind == "open" else between(rng, 0.09, 0.75)
     attack = between(rng, 0.004, 0.03) if kind == "pedal" else 0.0
     centres = np.array([120, 350, 1000, 2800, 5500, 9000, 14000])
-    gains = np.array([-30, -22, -14, -7, 0, 2, 0]) + rng.normal(0, 4, 7) + uniform(rng, -9, 9) * np.array([1, 1, 0.8, 0.5, 0, -0.3, -0.5])
+    gains = (
+        np.array([-30, -22, -14, -7, 0, 2, 0])
+        + rng.normal(0, 4, 7)
+        + uniform(rng, -9, 9) * np.array([1, 1, 0.8, 0.5, 0, -0.3, -0.5])
+    )
     t60s = longest * np.array([1.8, 1.4, 1.1, 1.1, 1, 0.9, 0.75]) * rng.uniform(0.75, 1.25, 7)
     x = normalised(wash(t, rng, centres, gains, t60s, np.full(7, attack)))
-    ring = plate(t, rng, between(rng, 250, 3500), 15500, 130, longest * uniform(rng, 0.7, 1.5), uniform(rng, 0, 0.3), uniform(rng, -1.5, 3), 8)
+    ring = plate(
+        t,
+        rng,
+        between(rng, 250, 3500),
+        15500,
+        130,
+        longest * uniform(rng, 0.7, 1.5),
+        uniform(rng, 0, 0.3),
+        uniform(rng, -1.5, 3),
+        8,
+    )
     x += decibels(uniform(rng, -14, 4)) * normalised(ring) * (rise(t, attack) if attack else 1)
     stick = decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 3000, 9000), between(rng, 0.003, 0.012), 0.6)
     x = x + (stick if kind != "pedal" else 0.3 * stick)
@@ -113,7 +159,13 @@ def hat_acoustic(rng):
         x += decibels(uniform(rng, -16, 3)) * crack(t, rng, between(rng, 0.05, 0.25), uniform(rng, -2, 2))
     if chance(rng, 0.6):
         # The low modes of the cymbals, the stand: what little body real hats have.
-        body = modes(t, between_many(rng, 150, 1200, 8), decibels(rng.normal(0, 6, 8)), between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8), rng)
+        body = modes(
+            t,
+            between_many(rng, 150, 1200, 8),
+            decibels(rng.normal(0, 6, 8)),
+            between(rng, 0.05, 0.5) * rng.uniform(0.5, 1.3, 8),
+            rng,
+        )
         x += decibels(uniform(rng, -34, -8)) * normalised(body)
     x += air(t, rng, between(rng, 0.15, 1.2), uniform(rng, -50, -20))
     return high(x, between(rng, 150, 3000)) if chance(rng, 0.25) else x
@@ -123,7 +175,9 @@ def hat_chip(rng):
     length = between(rng, 0.02, 0.3)
     t = times(length)
     short = chance(rng, 0.35)
-    x = register_noise(t, between(rng, 35000, 220000) if short else between(rng, 22000, 60000), short, int(rng.integers(30000)))
+    x = register_noise(
+        t, between(rng, 35000, 220000) if short else between(rng, 22000, 60000), short, int(rng.integers(30000))
+    )
     x = high(x, between(rng, 2500, 7000)) if chance(rng, 0.7) else x
     return x * stepped(t, decay(t, length * uniform(rng, 0.7, 2)))
 
@@ -140,6 +194,7 @@ def hat_open_long(rng):
 
 # Cymbals.
 
+
 def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
     """The parts that all thin cymbals have: dense modes of which some stand out, and noise that wanders up in frequency
     before it fades, the top first. brightness in dB an octave; bloom the time the top takes to come."""
@@ -150,15 +205,32 @@ def cymbal_body(t, rng, t60, lowest, brightness, bloom, count=150, clang=-12.0):
     x = normalised(wash(t, rng, centres, gains, t60s, attacks))
     falling = uniform(rng, 0.15, 0.5)
     ring = plate(t, rng, lowest, 13000, count, t60 * uniform(rng, 0.8, 1.4), falling, brightness - 1.0, 9)
-    ring = normalised(ring) + uniform(rng, 0.3, 1.5) * normalised(plate(t, rng, lowest * 0.7, 9000, 12, t60 * 1.3, falling, brightness, 5))
+    ring = normalised(ring) + uniform(rng, 0.3, 1.5) * normalised(
+        plate(t, rng, lowest * 0.7, 9000, 12, t60 * 1.3, falling, brightness, 5)
+    )
     return high(x, lowest * uniform(rng, 0.1, 0.5)) + decibels(clang) * normalised(ring)
 
 
 def crash_acoustic(rng):
     t = times(LONGEST_SEC)
-    x = cymbal_body(t, rng, between(rng, 2.5, 10), between(rng, 200, 700), uniform(rng, -4, 0.5), between(rng, 0.008, 0.09),
-                    count=180, clang=uniform(rng, -2, 12))
-    burst = wash(t, rng, [1500, 4000, 8000, 13000], rng.uniform([-6, -3, -6, -12], [2, 2, 0, -3]), rng.uniform(0.2, 0.9, 4), np.full(4, between(rng, 0.001, 0.02)))
+    x = cymbal_body(
+        t,
+        rng,
+        between(rng, 2.5, 10),
+        between(rng, 200, 700),
+        uniform(rng, -4, 0.5),
+        between(rng, 0.008, 0.09),
+        count=180,
+        clang=uniform(rng, -2, 12),
+    )
+    burst = wash(
+        t,
+        rng,
+        [1500, 4000, 8000, 13000],
+        rng.uniform([-6, -3, -6, -12], [2, 2, 0, -3]),
+        rng.uniform(0.2, 0.9, 4),
+        np.full(4, between(rng, 0.001, 0.02)),
+    )
     x = normalised(x) + decibels(uniform(rng, -14, 0)) * normalised(burst)
     return x + decibels(uniform(rng, -16, 2)) * crack(t, rng, between(rng, 0.1, 0.8), uniform(rng, -5, -2))
 
@@ -168,14 +240,25 @@ def crash_electronic(rng):
     t = times(LONGEST_SEC)
     source = metal_source(t, rng)
     x = normalised(band(source, between(rng, 2000, 4800), 0.6)) * decay(t, t60)
-    x += uniform(rng, 0.3, 1.2) * normalised(high(source, between(rng, 5000, 9000))) * decay(t, t60 * uniform(rng, 0.4, 1)) * rise(t, between(rng, 0.001, 0.05))
-    x += uniform(rng, 0, 1) * normalised(high(noise(len(t), rng), between(rng, 1500, 6000))) * decay(t, t60 * uniform(rng, 0.3, 0.9))
+    x += (
+        uniform(rng, 0.3, 1.2)
+        * normalised(high(source, between(rng, 5000, 9000)))
+        * decay(t, t60 * uniform(rng, 0.4, 1))
+        * rise(t, between(rng, 0.001, 0.05))
+    )
+    x += (
+        uniform(rng, 0, 1)
+        * normalised(high(noise(len(t), rng), between(rng, 1500, 6000)))
+        * decay(t, t60 * uniform(rng, 0.3, 0.9))
+    )
     return high(x, between(rng, 150, 1200))
 
 
 def crash_noise(rng):
     t = times(LONGEST_SEC)
-    x = band(noise(len(t), rng, uniform(rng, -3, 1)), between(rng, 2500, 7000), uniform(rng, 0.2, 0.8)) * decay(t, between(rng, 1.5, 6.0))
+    x = band(noise(len(t), rng, uniform(rng, -3, 1)), between(rng, 2500, 7000), uniform(rng, 0.2, 0.8)) * decay(
+        t, between(rng, 1.5, 6.0)
+    )
     return high(x, between(rng, 150, 1200)) * rise(t, between(rng, 0.0005, 0.02))
 
 
@@ -191,10 +274,14 @@ def ride_acoustic(rng):
     t = times(LONGEST_SEC)
     t60 = between(rng, 2.5, 10)
     lowest = between(rng, 180, 700)
-    body = cymbal_body(t, rng, t60, lowest, uniform(rng, -3, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -2, 12))
+    body = cymbal_body(
+        t, rng, t60, lowest, uniform(rng, -3, 2.5), between(rng, 0.005, 0.05), clang=uniform(rng, -2, 12)
+    )
     ping_t60 = between(rng, 0.08, 0.6)
     ping = plate(t, rng, between(rng, 1200, 3500), 12000, 40, ping_t60, 0.2, uniform(rng, -1, 2), 6)
-    ping = normalised(ping) + uniform(rng, 0.2, 1.2) * tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.04), 0.5)
+    ping = normalised(ping) + uniform(rng, 0.2, 1.2) * tick(
+        t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.04), 0.5
+    )
     x = normalised(body) * decibels(uniform(rng, -16, -1)) + ping
     return x + decibels(uniform(rng, -18, -2)) * crack(t, rng, between(rng, 0.15, 2.0), uniform(rng, -4, 0))
 
@@ -205,7 +292,7 @@ def ride_bell(rng):
     f = between(rng, 380, 1100)
     count = 14
     ratios = np.sort(np.concatenate([[1], rng.uniform(1.3, 11, count - 1)]))
-    cup = modes(t, f * ratios, rng.uniform(0.3, 1, count), between(rng, 0.8, 3.5) * ratios ** -0.3, rng)
+    cup = modes(t, f * ratios, rng.uniform(0.3, 1, count), between(rng, 0.8, 3.5) * ratios**-0.3, rng)
     body = cymbal_body(t, rng, between(rng, 2.5, 8), f * 0.8, uniform(rng, -1, 2), 0.01, clang=-6)
     ping = tick(t, rng, between(rng, 3000, 8000), between(rng, 0.005, 0.03), 0.5)
     return normalised(cup) + decibels(uniform(rng, -16, -3)) * normalised(body) + uniform(rng, 0.1, 0.7) * ping
@@ -230,41 +317,78 @@ def ride_chip(rng):
 
 def splash_acoustic(rng):
     t = times(between(rng, 0.7, 1.6))
-    x = cymbal_body(t, rng, between(rng, 1.2, 3.6), between(rng, 300, 1000), uniform(rng, -2, 1), between(rng, 0.004, 0.05), 130, uniform(rng, -3, 10))
+    x = cymbal_body(
+        t,
+        rng,
+        between(rng, 1.2, 3.6),
+        between(rng, 300, 1000),
+        uniform(rng, -2, 1),
+        between(rng, 0.004, 0.05),
+        130,
+        uniform(rng, -3, 10),
+    )
     x = normalised(x) + decibels(uniform(rng, -24, -4)) * crack(t, rng, between(rng, 0.1, 0.6), uniform(rng, -4, -1))
     return x + decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 3500, 9000), between(rng, 0.02, 0.1), 0.4)
 
 
 def splash_electronic(rng):
     t = times(between(rng, 0.6, 1.6))
-    x = high(metal_source(t, rng), between(rng, 1500, 5000)) + uniform(rng, 0.5, 2) * band(noise(len(t), rng), between(rng, 4000, 8000), 0.4)
-    return low(high(x, between(rng, 300, 1500)), between(rng, 7000, 16000)) * decay(t, between(rng, 0.7, 2.2)) * rise(t, between(rng, 0.002, 0.02))
+    x = high(metal_source(t, rng), between(rng, 1500, 5000)) + uniform(rng, 0.5, 2) * band(
+        noise(len(t), rng), between(rng, 4000, 8000), 0.4
+    )
+    return (
+        low(high(x, between(rng, 300, 1500)), between(rng, 7000, 16000))
+        * decay(t, between(rng, 0.7, 2.2))
+        * rise(t, between(rng, 0.002, 0.02))
+    )
 
 
 def china(rng):
     """Turned-up edge: trashy, low, rough, soon gone."""
     t = times(LONGEST_SEC)
     t60 = between(rng, 1.0, 3.4)
-    x = normalised(plate(t, rng, between(rng, 250, 1300), 9000, 170, t60, uniform(rng, 0.1, 0.35), uniform(rng, -2.5, 0), 6))
+    x = normalised(
+        plate(t, rng, between(rng, 250, 1300), 9000, 170, t60, uniform(rng, 0.1, 0.35), uniform(rng, -2.5, 0), 6)
+    )
     centres = np.array([300, 900, 2000, 3500, 6500, 11000])
     gains = np.array([-22, -8, 0, 1, -3, -10]) + rng.normal(0, 2.5, 6)
-    trash = wash(t, rng, centres, gains, t60 * np.array([0.5, 0.7, 0.8, 0.7, 0.6, 0.5]), np.full(6, between(rng, 0.01, 0.09)))
+    trash = wash(
+        t, rng, centres, gains, t60 * np.array([0.5, 0.7, 0.8, 0.7, 0.6, 0.5]), np.full(6, between(rng, 0.01, 0.09))
+    )
     x = x * uniform(rng, 0.3, 1) + normalised(trash)
-    x = saturate(normalised(x * (1 + 0.5 * normalised(low(noise(len(t), rng), between(rng, 60, 300))))), between(rng, 1, 6))
+    x = saturate(
+        normalised(x * (1 + 0.5 * normalised(low(noise(len(t), rng), between(rng, 60, 300))))), between(rng, 1, 6)
+    )
     return x * decay(t, t60 * uniform(rng, 1.5, 4))
 
 
 def china_electronic(rng):
     t = times(LONGEST_SEC)
-    x = fm(t, between(rng, 250, 900), uniform(rng, 1.3, 3.9), between(rng, 4, 20) * decay(t, between(rng, 1, 4)), uniform(rng, 0.5, 3))
-    x = normalised(high(x, between(rng, 300, 1200))) + uniform(rng, 0.3, 1) * normalised(band(noise(len(t), rng), between(rng, 2000, 5000), 0.5))
+    x = fm(
+        t,
+        between(rng, 250, 900),
+        uniform(rng, 1.3, 3.9),
+        between(rng, 4, 20) * decay(t, between(rng, 1, 4)),
+        uniform(rng, 0.5, 3),
+    )
+    x = normalised(high(x, between(rng, 300, 1200))) + uniform(rng, 0.3, 1) * normalised(
+        band(noise(len(t), rng), between(rng, 2000, 5000), 0.5)
+    )
     return x * decay(t, between(rng, 0.8, 3)) * rise(t, between(rng, 0.002, 0.03))
 
 
 def cymbal_small(rng):
     """What packs call just cymbal: between splash, crash and hat."""
     t = times(between(rng, 0.5, 1.6))
-    x = cymbal_body(t, rng, between(rng, 0.7, 6), between(rng, 250, 1500), uniform(rng, -1.5, 3), between(rng, 0.001, 0.04), clang=uniform(rng, -6, 10))
+    x = cymbal_body(
+        t,
+        rng,
+        between(rng, 0.7, 6),
+        between(rng, 250, 1500),
+        uniform(rng, -1.5, 3),
+        between(rng, 0.001, 0.04),
+        clang=uniform(rng, -6, 10),
+    )
     x *= decibels(uniform(rng, -14, 6)) + decay(t, between(rng, 0.2, 0.8))
     x = normalised(x) + decibels(uniform(rng, -26, -4)) * crack(t, rng, between(rng, 0.1, 0.6), uniform(rng, -4, -1))
     return x + decibels(uniform(rng, -14, 2)) * tick(t, rng, between(rng, 4000, 10000), between(rng, 0.01, 0.06), 0.5)
@@ -290,14 +414,22 @@ def cymbal_electronic(rng):
 def cymbal_swell(rng):
     """Rolled with mallets: it comes and goes."""
     t = times(LONGEST_SEC)
-    x = cymbal_body(t, rng, between(rng, 2, 6), between(rng, 250, 600), uniform(rng, -2, 1), between(rng, 0.2, 0.8), clang=-6)
+    x = cymbal_body(
+        t, rng, between(rng, 2, 6), between(rng, 250, 600), uniform(rng, -2, 1), between(rng, 0.2, 0.8), clang=-6
+    )
     return x * rise(t, between(rng, 0.15, 0.8))
 
 
 def rivets(t, rng, x, level):
     """Rivets or a chain buzzing on a cymbal: a grainy top that outlasts the stroke."""
-    buzz = collisions(t, rng, between(rng, 60, 700), between(rng, 0.008, 0.04),
-                      [(between(rng, 4500, 7000), 0.8, 1.0), (between(rng, 8000, 12000), 0.7, 1.0)], decay(t, between(rng, 1.2, 6)))
+    buzz = collisions(
+        t,
+        rng,
+        between(rng, 60, 700),
+        between(rng, 0.008, 0.04),
+        [(between(rng, 4500, 7000), 0.8, 1.0), (between(rng, 8000, 12000), 0.7, 1.0)],
+        decay(t, between(rng, 1.2, 6)),
+    )
     buzz *= rise(t, between(rng, 0.01, 0.1))
     return normalised(x) + decibels(level) * normalised(buzz)
 
@@ -317,143 +449,3 @@ def sizzle_hiss(rng):
     t = times(LONGEST_SEC)
     x = high(noise(len(t), rng), between(rng, 4000, 8000)) * decay(t, between(rng, 1.5, 5))
     return rivets(t, rng, x + 0.5 * tick(t, rng, 5000, 0.03), uniform(rng, -3, 6))
-
-
-# Bells, bars, pipes.
-
-def bell_church(rng):
-    t = times(LONGEST_SEC)
-    f = between(rng, 180, 1400)
-    ratios = np.array([0.5, 1, 1.2, 1.5, 2, 2.5, 2.67, 3, 4, 5.3]) * np.exp(rng.normal(0, uniform(rng, 0, 0.03), 10))
-    return modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 1.2, 14) * ratios ** -uniform(rng, 0.1, 1), rng)
-
-
-def bell_hand(rng):
-    """Small bells, glass, chimes, glockenspiel: few high modes."""
-    t = times(between(rng, 0.5, 1.6))
-    f = between(rng, 600, 4500)
-    ratios = BAR[:4] if chance(rng, 0.5) else np.array([1, *np.sort(rng.uniform(1.5, 6, 4))])
-    x = modes(t, f * ratios, rng.uniform(0.1, 1, len(ratios)) ** 1.5, between(rng, 0.5, 12) * ratios ** -uniform(rng, 0, 0.6), rng)
-    return normalised(x) + decibels(uniform(rng, -34, -14)) * tick(t, rng, between(rng, 3000, 9000), 0.008)
-
-
-def bell_fm(rng):
-    t = times(between(rng, 0.5, 1.6))
-    t60 = between(rng, 0.6, 9)
-    return fm(t, between(rng, 300, 3000), rng.choice([1.4, 1.41, 2.76, 3.5, 3.51, 5.4, 7]), between(rng, 0.5, 6) * decay(t, t60 * 0.7)) * decay(t, t60)
-
-
-def bell_jingles(rng):
-    """Sleigh bells and wind chimes: many small bells one after another."""
-    t = times(between(rng, 0.5, 1.6))
-    x = np.zeros(len(t))
-    length = between(rng, 0.03, 1.0)
-    for _ in range(int(rng.integers(4, 14))):
-        later = times(between(rng, 0.2, 0.8))
-        f = between(rng, 2500, 10000)
-        x = add(x, uniform(rng, 0.2, 1) * modes(later, f * np.array([1, uniform(rng, 1.3, 1.8), uniform(rng, 2, 3)]), [1, 0.7, 0.4], between(rng, 0.15, 1.2), rng), uniform(rng, 0, length))
-    return x[: len(t)]
-
-
-def agogo(rng):
-    """A small iron cone: high, two or three strong modes, short."""
-    t = times(between(rng, 0.25, 0.9))
-    f = between(rng, 750, 1900)
-    ratios = np.array([1, uniform(rng, 1.4, 2.1), uniform(rng, 2.5, 3.6), uniform(rng, 4, 5.5), uniform(rng, 5.5, 8)])
-    x = modes(t, f * ratios, np.array([1, 0.7, 0.7, 0.6, 0.4]) * rng.uniform(0.2, 1.2, 5), between(rng, 0.12, 0.6) * rng.uniform(0.5, 1.1, 5), rng)
-    x = normalised(x) + decibels(uniform(rng, -16, -3)) * normalised(plate(t, rng, 4000, 13000, 20, 0.25, 0.2)) * decay(t, between(rng, 0.05, 0.3))
-    return x + decibels(uniform(rng, -20, -6)) * tick(t, rng, between(rng, 3000, 8000), 0.006)
-
-
-def agogo_electronic(rng):
-    t = times(between(rng, 0.15, 0.6))
-    f = between(rng, 750, 1700)
-    if chance(rng, 0.5):
-        x = wave(t * f, "square") + wave(t * f * uniform(rng, 1.3, 1.7) + 0.3, "square") * uniform(rng, 0.3, 1)
-        x = band(x, f * uniform(rng, 1, 4), uniform(rng, 0.7, 2))
-    else:
-        x = fm(t, f, uniform(rng, 1.3, 3.7), between(rng, 0.5, 3) * decay(t, 0.3))
-    return x * decay(t, between(rng, 0.08, 0.4))
-
-
-def cowbell_squares(rng):
-    """Two squares through a band-pass, a sharp start and a tail."""
-    t = times(between(rng, 0.15, 0.8))
-    f = between(rng, 430, 700)
-    x = wave(t * f, "square") + uniform(rng, 0.6, 1) * wave(t * f * uniform(rng, 1.4, 1.55) + 0.3, "square")
-    x = band(x, between(rng, 700, 2800), uniform(rng, 0.5, 2))
-    return x * (decay(t, between(rng, 0.04, 0.12)) + uniform(rng, 0.2, 0.8) * decay(t, between(rng, 0.15, 0.9)))
-
-
-def cowbell_acoustic(rng):
-    t = times(between(rng, 0.15, 0.8))
-    f = between(rng, 420, 900)
-    ratios = np.array([1, uniform(rng, 1.35, 1.65), uniform(rng, 1.9, 2.6), uniform(rng, 2.8, 4), uniform(rng, 4, 6), uniform(rng, 6, 9)])
-    x = modes(t, f * ratios, np.array([1, 0.8, 0.5, 0.5, 0.4, 0.3]) * rng.uniform(0.3, 1.2, 6), between(rng, 0.08, 0.6) * rng.uniform(0.4, 1.1, 6), rng)
-    if chance(rng, 0.5):
-        x = normalised(x) + decibels(uniform(rng, -22, -6)) * normalised(plate(t, rng, 2500, 12000, 25, 0.2, 0.2))
-    x = normalised(x) + air(t, rng, between(rng, 0.15, 0.8), uniform(rng, -50, -22))
-    return x + decibels(uniform(rng, -20, -5)) * tick(t, rng, between(rng, 1500, 5000), between(rng, 0.004, 0.015))
-
-
-def cowbell_fm(rng):
-    t = times(between(rng, 0.15, 0.6))
-    f = between(rng, 430, 800)
-    x = fm(t, f, rng.choice([1.4, 1.48, 1.5, 2.1, 0.67]), between(rng, 0.8, 4) * decay(t, between(rng, 0.1, 0.8)))
-    return x * decay(t, between(rng, 0.1, 0.6))
-
-
-def triangle_struck(rng):
-    t = times(between(rng, 0.8, 1.6))
-    t60 = between(rng, 1, 10) if chance(rng, 0.65) else between(rng, 0.08, 0.4)
-    low_end = between(rng, 1200, 4500)
-    count = int(rng.integers(10, 50))
-    frequencies = low_end * (15000 / low_end) ** rng.random(count)
-    amplitudes = decibels(rng.normal(0, 9, count))
-    amplitudes[frequencies < 3500] *= 0.3
-    x = normalised(modes(t, frequencies, amplitudes, t60 * rng.uniform(0.4, 1.2, count), rng))
-    x += decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 6000, 12000), 0.006)
-    return x + (decibels(uniform(rng, -52, -22)) * normalised(wash(t, rng, [500, 3000, 9000], [-6, 0, 0], rng.uniform(0.5, 3, 3))) if chance(rng, 0.8) else 0)
-
-
-def triangle_electronic(rng):
-    t = times(between(rng, 0.3, 1.6))
-    x = fm(t, between(rng, 3500, 7500), rng.choice([1.41, 1.73, 2.1, 0.53]), between(rng, 0.3, 2.5) * decay(t, 0.8))
-    return high(x, 2500) * decay(t, between(rng, 0.25, 3))
-
-
-def metal_sheet(rng):
-    """Sheets, pans, lids, car parts."""
-    t = times(between(rng, 0.5, 1.6))
-    x = plate(t, rng, between(rng, 180, 900), between(rng, 5000, 13000), int(rng.integers(15, 90)), between(rng, 0.15, 3), uniform(rng, 0, 0.5), uniform(rng, -4, 3), 7)
-    x = normalised(x) + decibels(uniform(rng, -18, -2)) * tick(t, rng, between(rng, 1500, 6000), between(rng, 0.005, 0.04), 0.6)
-    if chance(rng, 0.7):
-        t60s = between(rng, 0.3, 2.5) * rng.uniform(0.5, 1.2, 5)
-        x += decibels(uniform(rng, -24, -2)) * normalised(wash(t, rng, [200, 700, 2000, 5000, 10000], rng.normal(-3, 5, 5), t60s))
-    return saturate(normalised(x), between(rng, 1, 5)) if chance(rng, 0.3) else x
-
-
-def metal_pipe(rng):
-    t = times(between(rng, 0.5, 1.6))
-    f = between(rng, 200, 4500)
-    ratios = np.concatenate([BAR, BAR[:4] * uniform(rng, 1.01, 1.2)])
-    x = modes(t, f * ratios, rng.uniform(0.1, 1, 10), between(rng, 0.4, 3) * ratios ** -uniform(rng, 0.2, 0.7), rng)
-    return normalised(x) + decibels(uniform(rng, -24, -8)) * tick(t, rng, between(rng, 2000, 7000), 0.01) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
-
-
-def metal_anvil(rng):
-    t = times(between(rng, 0.5, 1.6))
-    count = int(rng.integers(6, 16))
-    frequencies = between(rng, 700, 6000) * (1 + rng.exponential(1.2, count))
-    x = modes(t, frequencies, rng.uniform(0.1, 1, count), between(rng, 0.3, 2.5) * rng.uniform(0.3, 1.2, count), rng)
-    return normalised(x) + decibels(uniform(rng, -12, 0)) * tick(t, rng, between(rng, 2500, 8000), between(rng, 0.005, 0.02)) + air(t, rng, between(rng, 0.3, 2), uniform(rng, -46, -16))
-
-
-def metal_ring(rng):
-    """Ring modulation and FM clangs."""
-    t = times(between(rng, 0.4, 1.4))
-    f = between(rng, 250, 6000)
-    x = fm(t, f, uniform(rng, 1.1, 5.9), between(rng, 1, 12) * decay(t, between(rng, 0.3, 2)))
-    if chance(rng, 0.5):
-        x = x * np.sin(2 * np.pi * t * f * uniform(rng, 0.3, 2.7))
-    return x * decay(t, between(rng, 0.3, 1.8))

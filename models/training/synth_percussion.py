@@ -1,21 +1,40 @@
-"""Generators of shaken and scraped things, wood, voices, noises and effects. Each draws its own parameters."""
+"""Generators of what is shaken, scraped or rubbed, and of wood. Each draws its own parameters."""
 
 import numpy as np
 from scipy.signal import oaconvolve
 
 from synth_blocks import (
-    BAR, LONGEST_SEC, RATE, add, air, band, between, chance, clip, collisions, crush, decay, decibels, fm, gate, glide, high, low,
-    modes, noise, normalised, peak, phase, plate, register_noise, response, rise, room, saturate, skin, stepped, tick, times, uniform,
-    wash, wave,
+    BAR,
+    LONGEST_SEC,
+    RATE,
+    add,
+    air,
+    band,
+    between,
+    bump,
+    chance,
+    collisions,
+    decay,
+    decibels,
+    fm,
+    gate,
+    glide,
+    high,
+    low,
+    modes,
+    noise,
+    normalised,
+    phase,
+    rise,
+    skin,
+    tick,
+    times,
+    uniform,
+    wave,
 )
 
-
-def bump(t, attack, t60):
-    """A soft rise and a decay: the hand that shakes."""
-    return np.minimum(t / attack, 1) ** 1.5 * decay(np.maximum(t - attack, 0), t60)
-
-
 # Shaken.
+
 
 def shaken(rng, attack, t60, per_second, resonances, sound_t60, length):
     t = times(length)
@@ -24,11 +43,30 @@ def shaken(rng, attack, t60, per_second, resonances, sound_t60, length):
 
 def shaker_beads(rng):
     attack = between(rng, 0.015, 0.12)
-    resonances = [(between(rng, 4500, 11000), uniform(rng, 0.6, 2.5), 1.0), (between(rng, 7000, 14000), uniform(rng, 0.5, 2), uniform(rng, 0.2, 1))]
-    x = shaken(rng, attack, between(rng, 0.06, 0.5), between(rng, 800, 20000), resonances, between(rng, 0.003, 0.02), between(rng, 0.12, 0.6))
+    resonances = [
+        (between(rng, 4500, 11000), uniform(rng, 0.6, 2.5), 1.0),
+        (between(rng, 7000, 14000), uniform(rng, 0.5, 2), uniform(rng, 0.2, 1)),
+    ]
+    x = shaken(
+        rng,
+        attack,
+        between(rng, 0.06, 0.5),
+        between(rng, 800, 20000),
+        resonances,
+        between(rng, 0.003, 0.02),
+        between(rng, 0.12, 0.6),
+    )
     if chance(rng, 0.4):
         # There and back.
-        back = shaken(rng, between(rng, 0.02, 0.1), between(rng, 0.06, 0.3), between(rng, 800, 20000), resonances, 0.01, between(rng, 0.1, 0.4))
+        back = shaken(
+            rng,
+            between(rng, 0.02, 0.1),
+            between(rng, 0.06, 0.3),
+            between(rng, 800, 20000),
+            resonances,
+            0.01,
+            between(rng, 0.1, 0.4),
+        )
         x = add(normalised(x), normalised(back) * uniform(rng, 0.3, 1), between(rng, 0.08, 0.3))
     return high(x, between(rng, 1500, 4500))
 
@@ -38,8 +76,14 @@ def shaker_loop(rng):
     t = times(between(rng, 0.6, 1.6))
     beat = between(rng, 2.5, 9)
     energy = (0.5 - 0.5 * np.cos(2 * np.pi * t * beat)) ** between(rng, 0.7, 4) + 0.05
-    resonances = [(between(rng, 4500, 9000), uniform(rng, 0.6, 2), 1.0), (between(rng, 8000, 14000), 0.8, uniform(rng, 0.2, 1))]
-    return high(collisions(t, rng, between(rng, 500, 15000), between(rng, 0.003, 0.015), resonances, energy), between(rng, 1000, 4000))
+    resonances = [
+        (between(rng, 4500, 9000), uniform(rng, 0.6, 2), 1.0),
+        (between(rng, 8000, 14000), 0.8, uniform(rng, 0.2, 1)),
+    ]
+    return high(
+        collisions(t, rng, between(rng, 500, 15000), between(rng, 0.003, 0.015), resonances, energy),
+        between(rng, 1000, 4000),
+    )
 
 
 def shaker_noise(rng):
@@ -50,10 +94,23 @@ def shaker_noise(rng):
 
 def maracas_hit(rng):
     """Hard seeds thrown against one side: shorter than a shaker, fewer and louder grains."""
-    resonances = [(between(rng, 3500, 8500), uniform(rng, 1.0, 4), 1.0), (between(rng, 7000, 13000), 1.0, uniform(rng, 0.1, 0.8))]
-    x = shaken(rng, between(rng, 0.008, 0.035), between(rng, 0.03, 0.18), between(rng, 500, 6000), resonances, between(rng, 0.004, 0.015), between(rng, 0.06, 0.35))
+    resonances = [
+        (between(rng, 3500, 8500), uniform(rng, 1.0, 4), 1.0),
+        (between(rng, 7000, 13000), 1.0, uniform(rng, 0.1, 0.8)),
+    ]
+    x = shaken(
+        rng,
+        between(rng, 0.008, 0.035),
+        between(rng, 0.03, 0.18),
+        between(rng, 500, 6000),
+        resonances,
+        between(rng, 0.004, 0.015),
+        between(rng, 0.06, 0.35),
+    )
     if chance(rng, 0.3):
-        other = shaken(rng, between(rng, 0.005, 0.02), between(rng, 0.03, 0.12), between(rng, 500, 6000), resonances, 0.008, 0.2)
+        other = shaken(
+            rng, between(rng, 0.005, 0.02), between(rng, 0.03, 0.12), between(rng, 500, 6000), resonances, 0.008, 0.2
+        )
         x = add(normalised(x) * uniform(rng, 0.2, 0.8), normalised(other), between(rng, 0.05, 0.16))
     return high(x, between(rng, 1500, 4500))
 
@@ -72,14 +129,30 @@ def cabasa_twist(rng):
     energy = bump(t, attack, between(rng, 0.03, 0.15))
     if chance(rng, 0.5):
         energy = energy * (0.5 + 0.5 * np.cos(2 * np.pi * phase(between(rng, 60, 260) * (1 + 0.3 * t))) ** 2)
-    resonances = [(between(rng, 5500, 9500), uniform(rng, 0.6, 1.8), 1.0), (between(rng, 9500, 14000), uniform(rng, 0.6, 1.5), uniform(rng, 0.4, 1.4))]
-    return high(collisions(t, rng, between(rng, 4000, 30000), between(rng, 0.002, 0.008), resonances, energy), between(rng, 2500, 5500))
+    resonances = [
+        (between(rng, 5500, 9500), uniform(rng, 0.6, 1.8), 1.0),
+        (between(rng, 9500, 14000), uniform(rng, 0.6, 1.5), uniform(rng, 0.4, 1.4)),
+    ]
+    return high(
+        collisions(t, rng, between(rng, 4000, 30000), between(rng, 0.002, 0.008), resonances, energy),
+        between(rng, 2500, 5500),
+    )
 
 
 def cabasa_hit(rng):
     t = times(between(rng, 0.08, 0.3))
-    resonances = [(between(rng, 5000, 9000), uniform(rng, 0.8, 2), 1.0), (between(rng, 9000, 14000), 1.0, uniform(rng, 0.4, 1.2))]
-    x = collisions(t, rng, between(rng, 2000, 15000), 0.006, resonances, bump(t, between(rng, 0.02, 0.05), between(rng, 0.04, 0.14)))
+    resonances = [
+        (between(rng, 5000, 9000), uniform(rng, 0.8, 2), 1.0),
+        (between(rng, 9000, 14000), 1.0, uniform(rng, 0.4, 1.2)),
+    ]
+    x = collisions(
+        t,
+        rng,
+        between(rng, 2000, 15000),
+        0.006,
+        resonances,
+        bump(t, between(rng, 0.02, 0.05), between(rng, 0.04, 0.14)),
+    )
     return high(x, between(rng, 2000, 5000))
 
 
@@ -105,11 +178,15 @@ def tambourine_hit(rng):
     t60 = between(rng, 0.15, 0.8)
     energy = bump(t, between(rng, 0.001, 0.02), t60)
     x = normalised(jingles(t, rng, 6, energy, between(rng, 150, 1500)))
-    hiss = high(noise(len(t), rng), between(rng, 4500, 8000)) * bump(t, between(rng, 0.001, 0.015), t60 * uniform(rng, 0.4, 1))
+    hiss = high(noise(len(t), rng), between(rng, 4500, 8000)) * bump(
+        t, between(rng, 0.001, 0.015), t60 * uniform(rng, 0.4, 1)
+    )
     x += decibels(uniform(rng, -18, 0)) * normalised(hiss)
     if chance(rng, 0.5):
         # A frame, sometimes with a head.
-        x += decibels(uniform(rng, -26, -6)) * normalised(skin(t, rng, between(rng, 220, 700), between(rng, 0.04, 0.2), slope=1.6))
+        x += decibels(uniform(rng, -26, -6)) * normalised(
+            skin(t, rng, between(rng, 220, 700), between(rng, 0.04, 0.2), slope=1.6)
+        )
     return x
 
 
@@ -118,16 +195,23 @@ def tambourine_shaken(rng):
     beat = between(rng, 2.5, 12)
     energy = np.exp(-((t * beat) % 1) * between(rng, 1.5, 5)) * decay(t, between(rng, 0.5, 6))
     hiss = high(noise(len(t), rng), between(rng, 5000, 9000)) * energy
-    return normalised(jingles(t, rng, 6, energy, between(rng, 200, 2000))) + decibels(uniform(rng, -16, -3)) * normalised(hiss)
+    return normalised(jingles(t, rng, 6, energy, between(rng, 200, 2000))) + decibels(
+        uniform(rng, -16, -3)
+    ) * normalised(hiss)
 
 
 def tambourine_electronic(rng):
     t = times(between(rng, 0.15, 0.6))
-    x = band(noise(len(t), rng), between(rng, 6000, 11000), uniform(rng, 0.8, 3)) + uniform(rng, 0.1, 1.5) * high(wave(t * between(rng, 1800, 4500), "square") * wave(t * between(rng, 900, 3000), "square"), 5000)
-    return high(x, 4000) * (decay(t, between(rng, 0.03, 0.1)) + uniform(rng, 0.2, 1) * decay(t, between(rng, 0.15, 0.6)) * rise(t, 0.02))
+    x = band(noise(len(t), rng), between(rng, 6000, 11000), uniform(rng, 0.8, 3)) + uniform(rng, 0.1, 1.5) * high(
+        wave(t * between(rng, 1800, 4500), "square") * wave(t * between(rng, 900, 3000), "square"), 5000
+    )
+    return high(x, 4000) * (
+        decay(t, between(rng, 0.03, 0.1)) + uniform(rng, 0.2, 1) * decay(t, between(rng, 0.15, 0.6)) * rise(t, 0.02)
+    )
 
 
 # Scraped and rattled.
+
 
 def strokes(t, rng, moments, source, t60, strengths):
     """The same short sound at many moments, each a little different in strength."""
@@ -150,19 +234,28 @@ def guiro_scrape(rng):
     if len(moments) < 3:
         moments = np.linspace(0, length, 4)
     moments = np.maximum(moments + rng.normal(0, 0.0008, len(moments)), 0)
-    strengths = rng.uniform(0.4, 1, len(moments)) * (0.3 + np.sin(np.pi * np.linspace(uniform(rng, 0, 0.3), uniform(rng, 0.7, 1), len(moments))))
+    strengths = rng.uniform(0.4, 1, len(moments)) * (
+        0.3 + np.sin(np.pi * np.linspace(uniform(rng, 0, 0.3), uniform(rng, 0.7, 1), len(moments)))
+    )
     f = between(rng, 1200, 5500)
 
     def notch(s):
-        return normalised(band(noise(len(s), rng), f, uniform(rng, 0.7, 4)) + uniform(rng, 0.1, 1) * band(noise(len(s), rng), f * uniform(rng, 1.5, 3), 2))
+        return normalised(
+            band(noise(len(s), rng), f, uniform(rng, 0.7, 4))
+            + uniform(rng, 0.1, 1) * band(noise(len(s), rng), f * uniform(rng, 1.5, 3), 2)
+        )
 
     x = strokes(t, rng, moments, notch, between(rng, 0.004, 0.03), strengths)
-    return high(x + uniform(rng, 0, 0.15) * x.std() * high(noise(len(t), rng), 3000) * gate(t, length), between(rng, 300, 1500))
+    return high(
+        x + uniform(rng, 0, 0.15) * x.std() * high(noise(len(t), rng), 3000) * gate(t, length), between(rng, 300, 1500)
+    )
 
 
 def guiro_two(rng):
     """Short and long."""
-    return add(normalised(guiro_scrape(rng)), normalised(guiro_scrape(rng)) * uniform(rng, 0.5, 1), between(rng, 0.12, 0.5))
+    return add(
+        normalised(guiro_scrape(rng)), normalised(guiro_scrape(rng)) * uniform(rng, 0.5, 1), between(rng, 0.12, 0.5)
+    )
 
 
 def guiro_electronic(rng):
@@ -171,7 +264,9 @@ def guiro_electronic(rng):
     cycles = phase(np.interp(t, [0, length], [between(rng, 40, 120), between(rng, 40, 160)]))
     if chance(rng, 0.5):
         pulses = wave(cycles, "saw")
-        x = band(pulses, between(rng, 1500, 4500), uniform(rng, 1, 5)) + 0.2 * band(noise(len(t), rng), 4000, 0.7) * (cycles % 1 < 0.5)
+        x = band(pulses, between(rng, 1500, 4500), uniform(rng, 1, 5)) + 0.2 * band(noise(len(t), rng), 4000, 0.7) * (
+            cycles % 1 < 0.5
+        )
     else:
         x = band(noise(len(t), rng), between(rng, 1800, 5500), 1.0) * np.exp(-4 * (cycles % 1))
     return x * gate(t, length)
@@ -183,14 +278,20 @@ def vibraslap_rattle(rng):
     rate = between(rng, 18, 50)
     cycles = phase(rate * (1 + uniform(rng, -0.15, 0.25) * t))
     first = np.searchsorted(cycles, np.arange(0, int(cycles[-1]))) / RATE
-    moments = np.sort(np.concatenate([np.maximum(first + rng.normal(0, 0.25 / rate, len(first)), 0) for _ in range(int(rng.integers(2, 6)))]))
+    moments = np.sort(
+        np.concatenate(
+            [np.maximum(first + rng.normal(0, 0.25 / rate, len(first)), 0) for _ in range(int(rng.integers(2, 6)))]
+        )
+    )
     moments[0] = 0
     strengths = decay(moments, between(rng, 1.2, 6)) * rng.uniform(0.3, 1, len(moments))
     f = between(rng, 1300, 4000)
     resonances = [f, f * uniform(rng, 1.3, 2), f * uniform(rng, 2, 3.5), between(rng, 6000, 11500)]
 
     def tooth(s):
-        return normalised(sum(uniform(rng, 0.2, 1) * band(noise(len(s), rng), g, between(rng, 1, 8)) for g in resonances))
+        return normalised(
+            sum(uniform(rng, 0.2, 1) * band(noise(len(s), rng), g, between(rng, 1, 8)) for g in resonances)
+        )
 
     x = normalised(strokes(t, rng, moments, tooth, between(rng, 0.02, 0.09), strengths))
     x += decibels(uniform(rng, -14, 0)) * tick(t, rng, between(rng, 600, 3000), between(rng, 0.01, 0.05), 0.8)
@@ -201,13 +302,20 @@ def vibraslap_dense(rng):
     """The same when the teeth are not told apart any more."""
     t = times(LONGEST_SEC)
     f = between(rng, 1400, 4000)
-    resonances = [(f, between(rng, 2, 9), 1.0), (f * uniform(rng, 1.4, 3.5), 3.0, uniform(rng, 0.3, 1.5)), (between(rng, 6000, 11500), 1.5, uniform(rng, 0.2, 2))]
+    resonances = [
+        (f, between(rng, 2, 9), 1.0),
+        (f * uniform(rng, 1.4, 3.5), 3.0, uniform(rng, 0.3, 1.5)),
+        (between(rng, 6000, 11500), 1.5, uniform(rng, 0.2, 2)),
+    ]
     x = collisions(t, rng, between(rng, 100, 700), between(rng, 0.01, 0.04), resonances, decay(t, between(rng, 1.2, 5)))
     x *= 0.7 + 0.3 * np.cos(2 * np.pi * t * between(rng, 18, 35)) ** 2
-    return normalised(x) * rise(t, between(rng, 0.001, 0.02)) + air(t, rng, between(rng, 0.8, 3), uniform(rng, -46, -26))
+    return normalised(x) * rise(t, between(rng, 0.001, 0.02)) + air(
+        t, rng, between(rng, 0.8, 3), uniform(rng, -46, -26)
+    )
 
 
 # Sung by friction.
+
 
 def cuica_voice(rng):
     """A stick rubbed inside a drum: a sung glide, rich or nearly a sine."""
@@ -218,7 +326,11 @@ def cuica_voice(rng):
     f = np.interp(t, [0, length * uniform(rng, 0.3, 0.8), length], [start, turn, turn * between(rng, 0.7, 1.3)])
     f = f * (1 + uniform(rng, 0, 0.02) * np.sin(2 * np.pi * t * between(rng, 12, 40)))
     cycles = phase(f)
-    x = wave(cycles) + decibels(uniform(rng, -30, -8)) * wave(cycles, "saw") + decibels(uniform(rng, -26, -8)) * np.sin(4 * np.pi * cycles)
+    x = (
+        wave(cycles)
+        + decibels(uniform(rng, -30, -8)) * wave(cycles, "saw")
+        + decibels(uniform(rng, -26, -8)) * np.sin(4 * np.pi * cycles)
+    )
     x = band(x, between(rng, 400, 900), uniform(rng, 0.4, 1.5))
     envelope = np.sin(np.pi * np.clip(t / length, 0, 1)) ** uniform(rng, 0.4, 1.5)
     breath = band(noise(len(t), rng), between(rng, 600, 2500), 1)
@@ -226,7 +338,9 @@ def cuica_voice(rng):
 
 
 def cuica_two(rng):
-    return add(normalised(cuica_voice(rng)), normalised(cuica_voice(rng)) * uniform(rng, 0.5, 1), between(rng, 0.12, 0.4))
+    return add(
+        normalised(cuica_voice(rng)), normalised(cuica_voice(rng)) * uniform(rng, 0.5, 1), between(rng, 0.12, 0.4)
+    )
 
 
 def cuica_electronic(rng):
@@ -240,10 +354,16 @@ def cuica_electronic(rng):
 
 # Wood, and other small blows.
 
+
 def clave_wood(rng):
     t = times(between(rng, 0.06, 0.4))
     f = between(rng, 1300, 3000)
-    x = modes(t, f * np.array([1, uniform(rng, 1.02, 1.3), BAR[1], uniform(rng, 3.5, 5)]), [1, uniform(rng, 0, 0.5), uniform(rng, 0.05, 0.35), uniform(rng, 0, 0.2)], between(rng, 0.04, 0.22) * rng.uniform(0.5, 1, 4))
+    x = modes(
+        t,
+        f * np.array([1, uniform(rng, 1.02, 1.3), BAR[1], uniform(rng, 3.5, 5)]),
+        [1, uniform(rng, 0, 0.5), uniform(rng, 0.05, 0.35), uniform(rng, 0, 0.2)],
+        between(rng, 0.04, 0.22) * rng.uniform(0.5, 1, 4),
+    )
     return normalised(x) + decibels(uniform(rng, -30, -10)) * tick(t, rng, between(rng, 2500, 7000), 0.004)
 
 
@@ -258,8 +378,15 @@ def perc_block(rng):
     """Wood and temple blocks, logs."""
     t = times(between(rng, 0.08, 0.4))
     f = between(rng, 300, 1600)
-    x = modes(t, f * np.array([1, uniform(rng, 1.5, 2.6), uniform(rng, 2.7, 4.5)]), [1, uniform(rng, 0.1, 0.6), uniform(rng, 0.05, 0.4)], between(rng, 0.04, 0.2) * np.array([1, 0.7, 0.5]))
-    return normalised(x) + decibels(uniform(rng, -26, -8)) * tick(t, rng, between(rng, 1000, 4000), between(rng, 0.004, 0.015))
+    x = modes(
+        t,
+        f * np.array([1, uniform(rng, 1.5, 2.6), uniform(rng, 2.7, 4.5)]),
+        [1, uniform(rng, 0.1, 0.6), uniform(rng, 0.05, 0.4)],
+        between(rng, 0.04, 0.2) * np.array([1, 0.7, 0.5]),
+    )
+    return normalised(x) + decibels(uniform(rng, -26, -8)) * tick(
+        t, rng, between(rng, 1000, 4000), between(rng, 0.004, 0.015)
+    )
 
 
 def perc_tabla(rng):
@@ -267,8 +394,13 @@ def perc_tabla(rng):
     t = times(between(rng, 0.2, 0.9))
     f = between(rng, 80, 420)
     bend = glide(t, uniform(rng, 0.75, 1.3), 1, between(rng, 0.05, 0.3))
-    x = sum(np.sin(2 * np.pi * k * phase(f * bend)) * decay(t, between(rng, 0.15, 0.9) / k ** 0.4) * uniform(rng, 0.1, 1) / k for k in range(1, 6))
-    return normalised(x) + decibels(uniform(rng, -22, -6)) * tick(t, rng, between(rng, 800, 4000), between(rng, 0.005, 0.02), 0.7)
+    x = sum(
+        np.sin(2 * np.pi * k * phase(f * bend)) * decay(t, between(rng, 0.15, 0.9) / k**0.4) * uniform(rng, 0.1, 1) / k
+        for k in range(1, 6)
+    )
+    return normalised(x) + decibels(uniform(rng, -22, -6)) * tick(
+        t, rng, between(rng, 800, 4000), between(rng, 0.005, 0.02), 0.7
+    )
 
 
 def perc_snap(rng):
@@ -282,7 +414,9 @@ def perc_udu(rng):
     t = times(between(rng, 0.15, 0.7))
     f = between(rng, 70, 260)
     cycles = phase(glide(t, f, f * uniform(rng, 1.0, 2.2), between(rng, 0.1, 0.5)))
-    return wave(cycles) * decay(t, between(rng, 0.15, 0.7)) * rise(t, between(rng, 0.002, 0.02)) + decibels(uniform(rng, -26, -10)) * tick(t, rng, between(rng, 500, 2500), 0.012)
+    return wave(cycles) * decay(t, between(rng, 0.15, 0.7)) * rise(t, between(rng, 0.002, 0.02)) + decibels(
+        uniform(rng, -26, -10)
+    ) * tick(t, rng, between(rng, 500, 2500), 0.012)
 
 
 def perc_blip(rng):
@@ -299,8 +433,19 @@ def perc_blip(rng):
 def perc_drum(rng):
     """Frame drums, djembes, boxes, pots."""
     t = times(between(rng, 0.2, 1.2))
-    x = skin(t, rng, between(rng, 55, 300), between(rng, 0.15, 1.2), bend=uniform(rng, 0, 0.1), damping=uniform(rng, 0.2, 1.5), slope=uniform(rng, 0.7, 2.5), detune=0.1)
-    x = normalised(x) + decibels(uniform(rng, -24, -4)) * tick(t, rng, between(rng, 400, 3500), between(rng, 0.005, 0.04), 0.6)
+    x = skin(
+        t,
+        rng,
+        between(rng, 55, 300),
+        between(rng, 0.15, 1.2),
+        bend=uniform(rng, 0, 0.1),
+        damping=uniform(rng, 0.2, 1.5),
+        slope=uniform(rng, 0.7, 2.5),
+        detune=0.1,
+    )
+    x = normalised(x) + decibels(uniform(rng, -24, -4)) * tick(
+        t, rng, between(rng, 400, 3500), between(rng, 0.005, 0.04), 0.6
+    )
     return x + air(t, rng, between(rng, 0.15, 1.0), uniform(rng, -46, -18))
 
 
@@ -309,124 +454,9 @@ def perc_tuned(rng):
     t = times(between(rng, 0.4, 1.4))
     f = between(rng, 110, 900)
     ratios = np.array([1, rng.choice([2, 3, 3.9, 4, 2.76]), uniform(rng, 5, 10)])
-    return modes(t, f * ratios, [1, uniform(rng, 0.1, 0.6), uniform(rng, 0.02, 0.3)], between(rng, 0.3, 2) * np.array([1, 0.5, 0.2])) + 0.05 * tick(t, rng, 3000, 0.01)
-
-
-# Voices.
-
-VOWELS = np.array([[730, 1090, 2440, 3400], [270, 2290, 3010, 3700], [300, 870, 2240, 3300], [530, 1840, 2480, 3500], [570, 840, 2410, 3300], [500, 1500, 2500, 3500], [440, 1020, 2240, 3300]], float)
-
-
-def vox_syllable(rng):
-    """A buzz through formants of a vowel (Peterson and Barney 1952, means) that turns into another."""
-    length = between(rng, 0.15, 1.4)
-    t = times(length + 0.1)
-    start = between(rng, 85, 420)
-    f = np.interp(t, [0, length / 2, length], start * np.array([1, uniform(rng, 0.8, 1.3), uniform(rng, 0.6, 1.2)]))
-    f = f * (1 + 0.012 * np.sin(2 * np.pi * t * between(rng, 4, 7))) * (1 + 0.01 * normalised(low(noise(len(t), rng), 20)))
-    buzz = low(wave(phase(f), "saw"), between(rng, 600, 3000)) + decibels(uniform(rng, -54, -22)) * noise(len(t), rng)
-    scale = uniform(rng, 0.9, 1.3)
-    first, last = VOWELS[rng.integers(7)] * scale, VOWELS[rng.integers(7)] * scale
-    turn = np.clip(t / length * 1.5 - 0.25, 0, 1)
-    x = np.zeros(len(t))
-    for index in range(4):
-        gain = decibels(-6 * index)
-        x += gain * ((1 - turn) * band(buzz, first[index], uniform(rng, 5, 14)) + turn * band(buzz, last[index], uniform(rng, 5, 14)))
-    envelope = rise(t, between(rng, 0.01, 0.15)) * gate(t, length * uniform(rng, 0.5, 1), between(rng, 0.03, 0.15))
-    x = normalised(x) * envelope
-    if chance(rng, 0.4):
-        # A consonant before it.
-        s = band(noise(int(between(rng, 0.02, 0.12) * RATE), rng), between(rng, 1500, 7000), 0.8)
-        s = normalised(s) * np.hanning(len(s)) * decibels(uniform(rng, -24, -8))
-        x = add(s, x, len(s) / RATE * 0.7)
-    return x
-
-
-def vox_choir(rng):
-    t = times(between(rng, 0.6, 1.6))
-    x = sum(wave(phase(np.full(len(t), f)) + 0.02 * np.sin(2 * np.pi * t * uniform(rng, 4, 6)), "saw") for f in between(rng, 110, 440) * np.exp(rng.normal(0, 0.006, 5)))
-    vowel = VOWELS[rng.integers(7)]
-    y = sum(decibels(-5 * index) * band(x, vowel[index], 8) for index in range(4))
-    return y * rise(t, between(rng, 0.05, 0.5))
-
-
-def vox_breath(rng):
-    """Whispers, breaths, a beatboxer's mouth."""
-    t = times(between(rng, 0.15, 0.8))
-    vowel = VOWELS[rng.integers(7)]
-    x = sum(decibels(-4 * index) * band(noise(len(t), rng), vowel[index], 4) for index in range(4))
-    return x * bump(t, between(rng, 0.01, 0.2), between(rng, 0.15, 0.8))
-
-
-# Noises and effects.
-
-def noise_burst(rng):
-    t = times(between(rng, 0.2, 1.4))
-    x = noise(len(t), rng, uniform(rng, -7, 2))
-    if chance(rng, 0.5):
-        x = band(x, between(rng, 300, 8000), uniform(rng, 0.3, 3))
-    return x * (gate(t, t[-1] * 0.95, 0.02) if chance(rng, 0.5) else bump(t, between(rng, 0.03, 0.5), between(rng, 0.3, 2)))
-
-
-def noise_steady(rng):
-    t = times(between(rng, 0.3, 1.6))
-    x = noise(len(t), rng, uniform(rng, -8, 1)) * (1 + uniform(rng, 0, 0.8) * normalised(low(noise(len(t), rng), between(rng, 2, 30))))
-    return x * gate(t, t[-1] - 0.01)
-
-
-def noise_crackle(rng):
-    """Vinyl, fire, a bad contact."""
-    t = times(between(rng, 0.5, 1.6))
-    x = collisions(t, rng, between(rng, 5, 200), between(rng, 0.001, 0.005), [(between(rng, 1500, 7000), 0.7, 1.0)], np.ones(len(t)))
-    return normalised(x) + decibels(uniform(rng, -50, -20)) * noise(len(t), rng, -4)
-
-
-def noise_chip(rng):
-    t = times(between(rng, 0.2, 1.2))
-    return register_noise(t, between(rng, 1500, 44000), chance(rng, 0.3)) * gate(t, t[-1] * 0.95, 0.01)
-
-
-def fx_zap(rng):
-    length = between(rng, 0.08, 0.9)
-    t = times(length)
-    f = glide(t, between(rng, 1500, 9000), between(rng, 50, 600), length * uniform(rng, 0.3, 1))
-    if chance(rng, 0.3):
-        f = f[::-1]
-    return wave(phase(f), rng.choice(["sine", "saw", "square", "triangle"])) * decay(t, length * uniform(rng, 1, 3))
-
-
-def fx_sweep(rng):
-    """Noise or a chord of saws through a filter that moves."""
-    t = times(between(rng, 0.4, 1.6))
-    source = noise(len(t), rng) if chance(rng, 0.5) else sum(wave(t * f, "saw") for f in between(rng, 60, 500) * rng.uniform(0.99, 1.5, 4))
-    bands = np.geomspace(between(rng, 100, 400), between(rng, 3000, 9000), 6)
-    place = np.linspace(0, 5, len(t)) if chance(rng, 0.5) else np.linspace(5, 0, len(t))
-    x = sum(band(source, f, 2.0) * np.maximum(1 - np.abs(place - index), 0) for index, f in enumerate(bands))
-    return x * np.interp(t, [0, t[-1] * 0.9, t[-1]], [uniform(rng, 0.1, 1), uniform(rng, 0.3, 1), 0])
-
-
-def fx_impact(rng):
-    """Cinematic: a boom in a hall."""
-    t = times(LONGEST_SEC)
-    f = between(rng, 28, 90)
-    boom = np.sin(2 * np.pi * phase(glide(t, f * uniform(rng, 1, 4), f, between(rng, 0.05, 0.5)))) * decay(t, between(rng, 0.6, 3))
-    hit = wash(t, rng, [80, 300, 1200, 5000], rng.uniform([-6, -8, -14, -24], [2, 2, 0, -6]), rng.uniform(0.2, 2.5, 4))
-    return room(normalised(boom) + uniform(rng, 0.1, 1) * normalised(hit), response(rng, between(rng, 0.5, 1.2), 3000), uniform(rng, -8, 2))
-
-
-def fx_robot(rng):
-    """Computer talk: steps, rings, wobbles."""
-    t = times(between(rng, 0.2, 1.4))
-    steps = between(rng, 8, 60)
-    f = between(rng, 100, 1500) * 2 ** rng.normal(0, 0.7, int(t[-1] * steps) + 2)[(t * steps).astype(int)]
-    x = wave(phase(f), rng.choice(["square", "sine", "saw"]))
-    if chance(rng, 0.4):
-        x = x * np.sin(2 * np.pi * t * between(rng, 20, 900))
-    return x * (decay(t, between(rng, 0.3, 2)) if chance(rng, 0.6) else gate(t, t[-1] * 0.95, 0.02))
-
-
-def fx_drone(rng):
-    t = times(between(rng, 0.6, 1.6))
-    f = between(rng, 40, 400)
-    x = fm(t, f * (1 + uniform(rng, 0, 0.2) * np.sin(2 * np.pi * t * between(rng, 0.5, 12))), uniform(rng, 0.3, 4), uniform(rng, 0, 6) * np.abs(np.sin(2 * np.pi * t * between(rng, 0.2, 8))))
-    return x * rise(t, between(rng, 0.01, 0.6)) * gate(t, t[-1] * 0.9, 0.08)
+    return modes(
+        t,
+        f * ratios,
+        [1, uniform(rng, 0.1, 0.6), uniform(rng, 0.02, 0.3)],
+        between(rng, 0.3, 2) * np.array([1, 0.5, 0.2]),
+    ) + 0.05 * tick(t, rng, 3000, 0.01)

@@ -18,10 +18,30 @@ import soundfile
 from scipy.signal import lfilter, resample_poly
 from threadpoolctl import threadpool_limits
 
+import synth_bells as bells
 import synth_drums as drums
+import synth_effects as effects
+import synth_hands as hands
 import synth_metals as metals
 import synth_percussion as percussion
-from synth_blocks import LONGEST_SEC, RATE, add, between, chance, clip, crush, decibels, gate, noise, normalised, peak, response, room, saturate, uniform
+from synth_blocks import (
+    LONGEST_SEC,
+    RATE,
+    add,
+    between,
+    chance,
+    clip,
+    crush,
+    decibels,
+    gate,
+    noise,
+    normalised,
+    peak,
+    response,
+    room,
+    saturate,
+    uniform,
+)
 
 # How many sounds of a label a kit has.
 PER_KIT = 3
@@ -31,7 +51,23 @@ LABELS = (
 ).split()
 # Labels of which two sounds at once are still one of that label.
 LAYERED = {"Clap", "Crash", "Cymbal", "FX", "Hihat", "Kick", "Metal", "Snare", "Splash", "Tambourine"}
-REVERSED = ["Crash", "Crash", "Cymbal", "Ride", "Splash", "Hihat", "Snare", "Snare", "Clap", "Kick", "Tom", "Bell", "Metal", "Vox", "Perc"]
+REVERSED = [
+    "Crash",
+    "Crash",
+    "Cymbal",
+    "Ride",
+    "Splash",
+    "Hihat",
+    "Snare",
+    "Snare",
+    "Clap",
+    "Kick",
+    "Tom",
+    "Bell",
+    "Metal",
+    "Vox",
+    "Perc",
+]
 STYLES = ["acoustic", "electronic", "chip", "any"]
 
 
@@ -49,54 +85,145 @@ def reversed_sound(rng):
 
 
 def fx_of_reverse(rng):
-    return add(normalised(reversed_sound(rng)) * uniform(rng, 0.3, 1), normalised(percussion.fx_impact(rng)), uniform(rng, 0.2, 0.8))
+    return add(
+        normalised(reversed_sound(rng)) * uniform(rng, 0.3, 1),
+        normalised(effects.fx_impact(rng)),
+        uniform(rng, 0.2, 0.8),
+    )
 
 
 KINDS = {
-    "Agogo": [metals.agogo, metals.agogo, metals.agogo_electronic],
-    "Bell": [metals.bell_church, metals.bell_hand, metals.bell_hand, metals.bell_fm, metals.bell_jingles],
-    "Bongo": [drums.bongo_open, drums.bongo_open, drums.bongo_slap, drums.bongo_electronic],
+    "Agogo": [bells.agogo, bells.agogo, bells.agogo_electronic],
+    "Bell": [bells.bell_church, bells.bell_hand, bells.bell_hand, bells.bell_fm, bells.bell_jingles],
+    "Bongo": [hands.bongo_open, hands.bongo_open, hands.bongo_slap, hands.bongo_electronic],
     "Cabasa": [percussion.cabasa_twist, percussion.cabasa_twist, percussion.cabasa_hit, percussion.cabasa_electronic],
     "China": [metals.china, metals.china, metals.china_electronic],
     "Clap": [drums.clap_analogue, drums.clap_hands, drums.clap_hands, drums.clap_noise, drums.clap_digital],
     "Clave": [percussion.clave_wood, percussion.clave_electronic],
-    "Conga": [drums.conga_open, drums.conga_open, drums.conga_slap, drums.conga_muted, drums.conga_electronic],
-    "Cowbell": [metals.cowbell_squares, metals.cowbell_acoustic, metals.cowbell_fm],
-    "Crash": [metals.crash_acoustic, metals.crash_acoustic, metals.crash_acoustic, metals.crash_electronic, metals.crash_noise,
-              metals.crash_chip],
+    "Conga": [hands.conga_open, hands.conga_open, hands.conga_slap, hands.conga_muted, hands.conga_electronic],
+    "Cowbell": [bells.cowbell_squares, bells.cowbell_acoustic, bells.cowbell_fm],
+    "Crash": [
+        metals.crash_acoustic,
+        metals.crash_acoustic,
+        metals.crash_acoustic,
+        metals.crash_electronic,
+        metals.crash_noise,
+        metals.crash_chip,
+    ],
     "Cuica": [percussion.cuica_voice, percussion.cuica_voice, percussion.cuica_two, percussion.cuica_electronic],
     "Cymbal": [metals.cymbal_small, metals.cymbal_squares, metals.cymbal_electronic, metals.cymbal_swell],
-    "FX": [percussion.fx_zap, percussion.fx_sweep, percussion.fx_impact, percussion.fx_robot, percussion.fx_drone, fx_of_reverse],
+    "FX": [effects.fx_zap, effects.fx_sweep, effects.fx_impact, effects.fx_robot, effects.fx_drone, fx_of_reverse],
     "Guiro": [percussion.guiro_scrape, percussion.guiro_scrape, percussion.guiro_two, percussion.guiro_electronic],
-    "Hihat": [metals.hat_acoustic, metals.hat_acoustic, metals.hat_acoustic, metals.hat_acoustic, metals.hat_squares, metals.hat_electronic,
-              metals.hat_noise, metals.hat_chip, metals.hat_open_long],
-    "Kick": [drums.kick_analogue, drums.kick_analogue, drums.kick_long, drums.kick_acoustic, drums.kick_acoustic, drums.kick_acoustic,
-             drums.kick_layered, drums.kick_distorted, drums.kick_fm, drums.kick_chip, drums.kick_boomy],
+    "Hihat": [
+        metals.hat_acoustic,
+        metals.hat_acoustic,
+        metals.hat_acoustic,
+        metals.hat_acoustic,
+        metals.hat_squares,
+        metals.hat_electronic,
+        metals.hat_noise,
+        metals.hat_chip,
+        metals.hat_open_long,
+    ],
+    "Kick": [
+        drums.kick_analogue,
+        drums.kick_analogue,
+        drums.kick_long,
+        drums.kick_acoustic,
+        drums.kick_acoustic,
+        drums.kick_acoustic,
+        drums.kick_layered,
+        drums.kick_distorted,
+        drums.kick_fm,
+        drums.kick_chip,
+        drums.kick_boomy,
+    ],
     "Maracas": [percussion.maracas_hit, percussion.maracas_hit, percussion.maracas_electronic],
-    "Metal": [metals.metal_sheet, metals.metal_sheet, metals.metal_pipe, metals.metal_anvil, metals.metal_ring],
-    "Noise": [percussion.noise_burst, percussion.noise_steady, percussion.noise_crackle, percussion.noise_chip],
-    "Perc": [percussion.perc_block, percussion.perc_tabla, percussion.perc_snap, percussion.perc_udu, percussion.perc_blip,
-             percussion.perc_drum, percussion.perc_tuned],
+    "Metal": [bells.metal_sheet, bells.metal_sheet, bells.metal_pipe, bells.metal_anvil, bells.metal_ring],
+    "Noise": [effects.noise_burst, effects.noise_steady, effects.noise_crackle, effects.noise_chip],
+    "Perc": [
+        percussion.perc_block,
+        percussion.perc_tabla,
+        percussion.perc_snap,
+        percussion.perc_udu,
+        percussion.perc_blip,
+        percussion.perc_drum,
+        percussion.perc_tuned,
+    ],
     "Reverse": [reversed_sound],
-    "Ride": [metals.ride_acoustic, metals.ride_acoustic, metals.ride_acoustic, metals.ride_bell, metals.ride_electronic, metals.ride_chip],
-    "Rim": [drums.rim_side_stick, drums.rim_side_stick, drums.rim_side_stick, drums.rim_electronic, drums.rim_pulse, drums.rim_shot],
+    "Ride": [
+        metals.ride_acoustic,
+        metals.ride_acoustic,
+        metals.ride_acoustic,
+        metals.ride_bell,
+        metals.ride_electronic,
+        metals.ride_chip,
+    ],
+    "Rim": [
+        drums.rim_side_stick,
+        drums.rim_side_stick,
+        drums.rim_side_stick,
+        drums.rim_electronic,
+        drums.rim_pulse,
+        drums.rim_shot,
+    ],
     "Shaker": [percussion.shaker_beads, percussion.shaker_beads, percussion.shaker_loop, percussion.shaker_noise],
     "Sizzle": [metals.sizzle_ride, metals.sizzle_crash, metals.sizzle_hiss],
-    "Snare": [drums.snare_acoustic, drums.snare_acoustic, drums.snare_acoustic, drums.snare_acoustic, drums.snare_two_tones, drums.snare_swept,
-              drums.snare_thin, drums.snare_layered, drums.snare_fm, drums.snare_chip, drums.snare_brush],
+    "Snare": [
+        drums.snare_acoustic,
+        drums.snare_acoustic,
+        drums.snare_acoustic,
+        drums.snare_acoustic,
+        drums.snare_two_tones,
+        drums.snare_swept,
+        drums.snare_thin,
+        drums.snare_layered,
+        drums.snare_fm,
+        drums.snare_chip,
+        drums.snare_brush,
+    ],
     "Splash": [metals.splash_acoustic, metals.splash_acoustic, metals.splash_electronic],
-    "Tambourine": [percussion.tambourine_hit, percussion.tambourine_hit, percussion.tambourine_shaken, percussion.tambourine_electronic],
-    "Timbale": [drums.timbale_head, drums.timbale_head, drums.timbale_shell, drums.timbale_electronic],
-    "Timpani": [drums.timpani, drums.timpani, drums.timpani_synthetic],
-    "Tom": [drums.tom_analogue, drums.tom_analogue, drums.tom_sweeping, drums.tom_acoustic, drums.tom_acoustic, drums.tom_acoustic,
-            drums.tom_fm, drums.tom_chip],
-    "Triangle": [metals.triangle_struck, metals.triangle_struck, metals.triangle_electronic],
+    "Tambourine": [
+        percussion.tambourine_hit,
+        percussion.tambourine_hit,
+        percussion.tambourine_shaken,
+        percussion.tambourine_electronic,
+    ],
+    "Timbale": [hands.timbale_head, hands.timbale_head, hands.timbale_shell, hands.timbale_electronic],
+    "Timpani": [hands.timpani, hands.timpani, hands.timpani_synthetic],
+    "Tom": [
+        drums.tom_analogue,
+        drums.tom_analogue,
+        drums.tom_sweeping,
+        drums.tom_acoustic,
+        drums.tom_acoustic,
+        drums.tom_acoustic,
+        drums.tom_fm,
+        drums.tom_chip,
+    ],
+    "Triangle": [bells.triangle_struck, bells.triangle_struck, bells.triangle_electronic],
     "Vibraslap": [percussion.vibraslap_rattle, percussion.vibraslap_rattle, percussion.vibraslap_dense],
-    "Vox": [percussion.vox_syllable, percussion.vox_syllable, percussion.vox_choir, percussion.vox_breath],
+    "Vox": [effects.vox_syllable, effects.vox_syllable, effects.vox_choir, effects.vox_breath],
 }
 CHIP = ("_chip", "_blip", "_robot", "_pulse")
-ELECTRONIC = ("_electronic", "_analogue", "_long", "_layered", "_distorted", "_fm", "_swept", "_sweeping", "_two_tones", "_thin",
-              "_noise", "_squares", "_digital", "_synthetic", "_ring", "_zap")
+ELECTRONIC = (
+    "_electronic",
+    "_analogue",
+    "_long",
+    "_layered",
+    "_distorted",
+    "_fm",
+    "_swept",
+    "_sweeping",
+    "_two_tones",
+    "_thin",
+    "_noise",
+    "_squares",
+    "_digital",
+    "_synthetic",
+    "_ring",
+    "_zap",
+)
 
 
 def style_of(generator):
@@ -124,10 +251,16 @@ def random_kit(rng):
         "style": str(rng.choice(STYLES, p=[0.3, 0.4, 0.1, 0.2])),
         "rate": int(rng.choice([16000, 22050, 27500, 32000])) if old else int(rng.choice([44100, 44100, 48000])),
         "bits": int(rng.choice([6, 8, 8, 10, 12])) if old and chance(rng, 0.7) else 16,
-        "equaliser": [(between(rng, 60, 14000), rng.normal(0, 3.5), uniform(rng, 0.4, 1.2)) for _ in range(rng.integers(0, 4))],
+        "equaliser": [
+            (between(rng, 60, 14000), rng.normal(0, 3.5), uniform(rng, 0.4, 1.2)) for _ in range(rng.integers(0, 4))
+        ],
         "drive": between(rng, 1, 6) if chance(rng, 0.25) else 0.0,
         "squeeze": uniform(rng, 0.2, 0.6) if chance(rng, 0.25) else 0.0,
-        "room": (response(rng, between(rng, 0.08, 1.0), between(rng, 2000, 14000)), uniform(rng, -36, -8)) if chance(rng, 0.6) else None,
+        "room": (
+            (response(rng, between(rng, 0.08, 1.0), between(rng, 2000, 14000)), uniform(rng, -36, -8))
+            if chance(rng, 0.6)
+            else None
+        ),
         "hiss": uniform(rng, -85, -52) if chance(rng, 0.15) else None,
         "tight": between(rng, 0.12, 0.8) if chance(rng, 0.15) else None,
     }
@@ -136,7 +269,7 @@ def random_kit(rng):
 def squeezed(x, amount):
     """A compressor: the level, followed over some 20 ms, to the power of -amount."""
     level = lfilter([0.0012], [1, -0.9988], np.abs(x)) + 0.02
-    return x * level ** -amount
+    return x * level**-amount
 
 
 def recorded(x, kit, rng):
@@ -163,7 +296,7 @@ def recorded(x, kit, rng):
         x = np.concatenate([np.zeros(int(uniform(rng, 0, 0.03) * RATE)), x])
     # Cut off or faded out.
     fade = min(int(between(rng, 0.002, 0.1) * RATE), len(x) // 2)
-    x[len(x) - fade:] *= np.linspace(1, 0, fade)
+    x[len(x) - fade :] *= np.linspace(1, 0, fade)
     rate = kit["rate"]
     if rate != RATE:
         up, down = {48000: (160, 147), 32000: (320, 441), 27500: (275, 441), 22050: (1, 2), 16000: (160, 441)}[rate]

@@ -11,8 +11,19 @@ import synthesis
 from synth_blocks import LONGEST_SEC, RATE
 
 # Seconds from the first to the last sample within 20 dB of the loudest 5 ms: of the middle of many sounds.
-PLAUSIBLE = {"Kick": (0.05, 1.2), "Snare": (0.03, 0.5), "Hihat": (0.02, 0.8), "Crash": (0.3, 1.6), "Ride": (0.1, 1.6), "Clave": (0.005, 0.15),
-             "Rim": (0.005, 0.2), "Tom": (0.08, 1.3), "Timpani": (0.2, 1.6), "Triangle": (0.05, 1.6), "Maracas": (0.02, 0.3)}
+PLAUSIBLE = {
+    "Kick": (0.05, 1.2),
+    "Snare": (0.03, 0.5),
+    "Hihat": (0.02, 0.8),
+    "Crash": (0.3, 1.6),
+    "Ride": (0.1, 1.6),
+    "Clave": (0.005, 0.15),
+    "Rim": (0.005, 0.2),
+    "Tom": (0.08, 1.3),
+    "Timpani": (0.2, 1.6),
+    "Triangle": (0.05, 1.6),
+    "Maracas": (0.02, 0.3),
+}
 
 
 def heard_seconds(x, rate):
@@ -62,7 +73,9 @@ class Synthesis(unittest.TestCase):
             first = synthesis.write_sounds(one, counts, seed=5, processes=1)
             second = synthesis.write_sounds(two, counts, seed=5, processes=3)
             third = synthesis.write_sounds(other, counts, seed=6, processes=1)
-            self.assertEqual([(p.relative_to(one), l, k) for p, l, k in first], [(p.relative_to(two), l, k) for p, l, k in second])
+            self.assertEqual(
+                [(p.relative_to(one), l, k) for p, l, k in first], [(p.relative_to(two), l, k) for p, l, k in second]
+            )
             self.assertEqual({label: sum(l == label for _, l, _ in first) for label in counts}, counts)
             self.assertTrue(all(a.read_bytes() == b.read_bytes() for (a, _, _), (b, _, _) in zip(first, second)))
             self.assertFalse(any(a.read_bytes() == b.read_bytes() for (a, _, _), (b, _, _) in zip(first, third)))
