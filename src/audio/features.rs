@@ -1,5 +1,5 @@
-//! The log-mel picture of a sound's first second that the model reads, and the spectral attributes, from the same
-//! spectra.
+//! What the model reads (a picture of a sound's first 2.4 s, and the descriptors), and the spectral attributes, all from
+//! the same spectra.
 //!
 //! Nothing is resampled: the window is fixed in seconds and the mel bands in Hz, so a sound gives (nearly) the same
 //! features at any sample rate, and bands above the Nyquist frequency stay at the floor.
@@ -10,15 +10,17 @@ use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
 use super::SILENCE_DBFS;
-use super::mel::MelBank;
+use super::attack::{ATTACK_BANDS, ATTACK_FRAMES, Attack, AttackPlan};
+use super::descriptors::{self, DESCRIPTORS, Spectra};
+use super::mel::{self, FilterBank};
 
 /// Names this definition of the features. It goes into every record and into a model's description, and changes with
 /// anything that changes a value.
-pub const FEATURES_VERSION: &str = "logmel64x48-1";
-/// Number of mel bands, 30 Hz to 16 kHz.
-pub const MEL_BANDS: usize = 64;
+pub const FEATURES_VERSION: &str = "picture64x64+32x32+63-1";
+/// Number of frequency bands, 28 Hz to 17 kHz.
+pub const MEL_BANDS: usize = mel::PICTURE.bands;
 /// Number of frames, at the times of [`frame_time`].
-pub const FRAMES: usize = 48;
+pub const FRAMES: usize = 64;
 
 /// Length of a window in seconds: 2048 samples at 44.1 kHz, enough to tell a kick's 50 Hz from a tom's 90.
 const WINDOW_SEC: f64 = 2048.0 / 44_100.0;
@@ -40,29 +42,37 @@ const ROLLOFF_SHARE: f32 = 0.85;
 const PLANS: usize = 8;
 
 /// Time of a frame's centre after the onset, in seconds: every 10 ms up to 0.12 s, where an attack is; every 20 ms up
-/// to 0.52 s; every 40 ms up to 1.12 s, where only the decay is left to follow.
+/// to 0.52 s; every 40 ms up to 1.16 s, where only the decay is left to follow; every 80 ms up to 2.36 s, where crashes
+/// and rides part from hi-hats.
 pub fn frame_time(frame: usize) -> f64 {
     const FINE: usize = 12;
     const MEDIUM: usize = 32;
+    const COARSE: usize = 48;
     let steps = |from: usize, to: usize| frame.clamp(from, to) - from;
-    0.010 * steps(0, FINE) as f64 + 0.020 * steps(FINE, MEDIUM) as f64 + 0.040 * steps(MEDIUM, FRAMES) as f64
+    0.010 * steps(0, FINE) as f64
+        + 0.020 * steps(FINE, MEDIUM) as f64
+        + 0.040 * steps(MEDIUM, COARSE) as f64
+        + 0.080 * steps(COARSE, FRAMES) as f64
 }
 
 /// Time a frame stands for, in seconds: the step to the next frame.
-fn frame_step(frame: usize) -> f32 {
+pub(super) fn frame_step(frame: usize) -> f32 {
     (frame_time(frame.min(FRAMES - 2) + 1) - frame_time(frame.min(FRAMES - 2))) as f32
 }
 
-/// A log-mel picture: [`MEL_BANDS`] rows of [`FRAMES`] values, low bands first. 1 is the loudest band and frame of
-/// the sound, 0 is 80 dB below it or nothing at all.
+/// What the model reads: a picture of [`MEL_BANDS`] rows of [`FRAMES`] values, low bands first, in which 1 is the loudest
+/// band and frame of the sound and 0 is 80 dB below it or nothing at all; a picture of the attack, [`ATTACK_BANDS`] rows of
+/// [`ATTACK_FRAMES`]; then [`DESCRIPTORS`] numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features(Vec<f32>);
 
 impl Features {
-    /// Number of values: bands times frames.
-    pub const LEN: usize = MEL_BANDS * FRAMES;
+    /// Number of values: both pictures and the descriptors.
+    pub const LEN: usize = Self::PICTURE + ATTACK_BANDS * ATTACK_FRAMES + DESCRIPTORS;
+    /// Number of values of the first picture.
+    pub const PICTURE: usize = MEL_BANDS * FRAMES;
 
-    /// The values, band by band.
+    /// The values: the pictures band by band, then the descriptors.
     pub fn as_slice(&self) -> &[f32] {
         &self.0
     }
@@ -101,7 +111,8 @@ struct Plan {
     rate: u32,
     transform: Arc<dyn Fft<f32>>,
     window: Vec<f32>,
-    bank: MelBank,
+    bank: FilterBank,
+    attack: AttackPlan,
     bin_hz: f32,
 }
 
@@ -110,17 +121,25 @@ impl Plan {
         let window_len = ((WINDOW_SEC * f64::from(rate)).round() as usize).max(16);
         let size = fast_even_size(window_len);
         let transform = planner.plan_fft_forward(size);
-        // Hann, in its periodic form.
-        let window = (0..window_len)
-            .map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / window_len as f64).cos()) as f32)
-            .collect();
         let bin_hz = f64::from(rate) / size as f64;
-        Plan { rate, transform, window, bank: MelBank::new(bin_hz, size / 2 + 1), bin_hz: bin_hz as f32 }
+        Plan {
+            rate,
+            transform,
+            window: hann(window_len),
+            bank: FilterBank::new(&mel::PICTURE, bin_hz, size / 2 + 1),
+            attack: AttackPlan::new(planner, rate),
+            bin_hz: bin_hz as f32,
+        }
     }
 }
 
+/// A Hann window in its periodic form.
+pub(super) fn hann(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / len as f64).cos()) as f32).collect()
+}
+
 /// The smallest even number of at least `least` with no prime factor but 2, 3 and 5.
-fn fast_even_size(least: usize) -> usize {
+pub(super) fn fast_even_size(least: usize) -> usize {
     let mut size = least.next_multiple_of(2);
     loop {
         let mut rest = size;
@@ -148,6 +167,8 @@ pub struct Extractor {
     power: [Vec<f32>; 2],
     magnitude: [Vec<f32>; 2],
     energies: Vec<[f32; MEL_BANDS]>,
+    spectra: Spectra,
+    attack: Attack,
     avx2: bool,
 }
 
@@ -169,6 +190,8 @@ impl Extractor {
             power: Default::default(),
             magnitude: Default::default(),
             energies: Vec::with_capacity(FRAMES),
+            spectra: Spectra::new(),
+            attack: Attack::default(),
             #[cfg(target_arch = "x86_64")]
             avx2: std::arch::is_x86_feature_detected!("avx2"),
             #[cfg(not(target_arch = "x86_64"))]
@@ -201,14 +224,21 @@ impl Extractor {
             let unheard = if too_short { Unheard::TooShort } else { Unheard::Silent };
             return Sound { rms_dbfs: extent.rms_dbfs, centroid_hz: 0.0, rolloff_hz: 0.0, features: Err(unheard) };
         }
-        let (centroid_hz, rolloff_hz) = self.transform_frames(samples, rate, &extent);
-        let features = if too_short { Err(Unheard::TooShort) } else { Ok(self.log_mel()) };
+        let (bin_hz, centroid_hz, rolloff_hz) = self.transform_frames(samples, rate, &extent);
+        let features = if too_short {
+            Err(Unheard::TooShort)
+        } else {
+            let place = descriptors::Place { onset: extent.onset, end: extent.end, peak: extent.peak, rate };
+            let descriptors = self.spectra.describe(samples, &place, &self.energies, bin_hz);
+            Ok(self.features(samples, rate, &extent, &descriptors))
+        };
         Sound { rms_dbfs: extent.rms_dbfs, centroid_hz, rolloff_hz, features }
     }
 
-    /// Transforms each frame once: leaves its band energies in `self.energies`, returns centroid and rolloff in Hz.
+    /// Transforms each frame once: leaves its band energies in `self.energies` and its spectrum in `self.spectra`, returns
+    /// the distance of bins, centroid and rolloff in Hz.
     #[inline(always)]
-    fn transform_frames(&mut self, samples: &[f32], rate: u32, extent: &Extent) -> (f32, f32) {
+    fn transform_frames(&mut self, samples: &[f32], rate: u32, extent: &Extent) -> (f32, f32, f32) {
         let plan = match self.plans.iter().position(|plan| plan.rate == rate) {
             Some(index) => &self.plans[index],
             None => {
@@ -232,6 +262,7 @@ impl Extractor {
             buffer.resize(bins, 0.0);
         }
         self.energies.clear();
+        self.spectra.begin(bins);
 
         // A frame starts half a window before its time, and counts while it starts before the sound's end.
         let start_of = |frame: usize| {
@@ -259,36 +290,60 @@ impl Extractor {
                 let mut energies = [0f32; MEL_BANDS];
                 plan.bank.apply(&self.power[half], &mut energies);
                 self.energies.push(energies);
+                self.spectra.add(frame + half, &self.power[half]);
                 *shape = Shape::of(&self.magnitude[half], plan.bin_hz);
             }
         }
-        Shape::average(&shapes[..count])
+        let bin_hz = plan.bin_hz;
+        let (centroid_hz, rolloff_hz) = Shape::average(&shapes[..count]);
+        (bin_hz, centroid_hz, rolloff_hz)
     }
 
-    /// The picture of the energies: decibels below the loudest, floored and scaled to 0..1.
+    /// Both pictures and the descriptors in a row.
     #[inline(always)]
-    fn log_mel(&self) -> Features {
-        let loudest = self.energies.iter().flatten().fold(f32::MIN_POSITIVE, |max, &energy| max.max(energy));
-        let least = loudest * 10f32.powf(FLOOR_DB / 10.0);
-        // 10 log10(x) = DB_PER_OCTAVE log2(x).
-        const DB_PER_OCTAVE: f32 = 3.010_3;
-        let scale = DB_PER_OCTAVE / -FLOOR_DB;
-        let mut values = vec![0f32; Features::LEN];
-        for (frame, energies) in self.energies.iter().enumerate() {
-            for (band, &energy) in energies.iter().enumerate() {
-                if energy > least {
-                    values[band * FRAMES + frame] = (energy / least).log2() * scale;
-                }
+    fn features(&mut self, samples: &[f32], rate: u32, extent: &Extent, descriptors: &[f32; DESCRIPTORS]) -> Features {
+        let mut values = Vec::with_capacity(Features::LEN);
+        log_picture(&self.energies, FRAMES, FLOOR_DB, &mut values);
+        // The plan of this rate was made for the first picture.
+        if let Some(plan) = self.plans.iter().find(|plan| plan.rate == rate) {
+            let extent_gain = 1.0 / extent.peak;
+            self.attack.draw(&plan.attack, samples, [extent.onset, extent.end], extent_gain, &mut values);
+        }
+        values.extend_from_slice(descriptors);
+        Features(values)
+    }
+}
+
+/// Appends a picture of the energies of some frames, bands times `frames`: decibels below the loudest, floored at
+/// `floor_db` and scaled to 0..1.
+#[inline(always)]
+pub(super) fn log_picture<const BANDS: usize>(
+    energies: &[[f32; BANDS]],
+    frames: usize,
+    floor_db: f32,
+    values: &mut Vec<f32>,
+) {
+    let loudest = energies.iter().flatten().fold(f32::MIN_POSITIVE, |max, &energy| max.max(energy));
+    let least = loudest * 10f32.powf(floor_db / 10.0);
+    // 10 log10(x) = DB_PER_OCTAVE log2(x).
+    const DB_PER_OCTAVE: f32 = 3.010_3;
+    let scale = DB_PER_OCTAVE / -floor_db;
+    let first = values.len();
+    values.resize(first + BANDS * frames, 0.0);
+    let picture = &mut values[first..];
+    for (frame, energies) in energies.iter().enumerate().take(frames) {
+        for (band, &energy) in energies.iter().enumerate() {
+            if energy > least {
+                picture[band * frames + frame] = (energy / least).log2() * scale;
             }
         }
-        Features(values)
     }
 }
 
 /// Puts a window's worth of samples from `start` on into a frame, multiplied with `gain`. What lies before the first
 /// sample or after the last is silence.
 #[inline(always)]
-fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f32) {
+pub(super) fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f32) {
     let skip = usize::try_from(-start).unwrap_or(0).min(window.len());
     let heard = samples.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
     let count = heard.len().min(window.len() - skip);
@@ -304,7 +359,7 @@ fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f
 /// Power and magnitude of the two real signals whose joint spectrum is `pair`: with Z = X + iY, and X and
 /// Y mirrored and conjugated beyond the middle, 2X(k) = Z(k) + Z*(N - k) and 2iY(k) = Z(k) - Z*(N - k).
 #[inline(always)]
-fn split_pair(pair: &[Complex32], powers: &mut [Vec<f32>; 2], magnitudes: &mut [Vec<f32>; 2]) {
+pub(super) fn split_pair(pair: &[Complex32], powers: &mut [Vec<f32>; 2], magnitudes: &mut [Vec<f32>; 2]) {
     let Some((first, others)) = pair.split_first() else { return };
     let [power_x, power_y] = &mut *powers;
     let bins = power_x.len();

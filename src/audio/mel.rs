@@ -1,44 +1,57 @@
-//! A mel filter bank laid out in Hz, so that one definition serves every sample rate.
+//! A filter bank laid out in Hz, so that one definition serves every sample rate.
 
-use super::features::MEL_BANDS;
-
-/// Lowest and highest frequency of the bank in Hz.
-pub(super) const MEL_LOW_HZ: f64 = 30.0;
-/// See [`MEL_LOW_HZ`].
-pub(super) const MEL_HIGH_HZ: f64 = 16_000.0;
-
-/// Hz to mel: 2595 log10(1 + f / 700) (O'Shaughnessy, *Speech Communication: Human and Machine*, 1987, p. 150).
-fn hz_to_mel(hz: f64) -> f64 {
-    2595.0 * (1.0 + hz / 700.0).log10()
+/// A scale of frequencies and the bands on it.
+pub(super) struct Scale {
+    /// How many bands.
+    pub bands: usize,
+    low_hz: f64,
+    high_hz: f64,
+    /// Frequency below which the scale is nearly linear and above which it is nearly logarithmic.
+    break_hz: f64,
 }
 
-/// The inverse of [`hz_to_mel`].
-fn mel_to_hz(mel: f64) -> f64 {
-    700.0 * (10f64.powf(mel / 2595.0) - 1.0)
-}
+/// The scale of the first picture. The mel scale's break is at 700 Hz, which leaves four bands for everything that tells
+/// a kick from a tom; 120 Hz gives them twelve.
+pub(super) const PICTURE: Scale = Scale { bands: 64, low_hz: 28.0, high_hz: 17_000.0, break_hz: 120.0 };
 
-/// Lower edge, centre and upper edge in Hz of each band's triangle: centres equally spaced in mel, each triangle
-/// reaching to its neighbours' centres.
-pub(super) fn triangles() -> impl Iterator<Item = [f64; 3]> {
-    let (low, high) = (hz_to_mel(MEL_LOW_HZ), hz_to_mel(MEL_HIGH_HZ));
-    let step = (high - low) / (MEL_BANDS + 1) as f64;
-    (0..MEL_BANDS).map(move |band| [0, 1, 2].map(|edge| mel_to_hz(low + step * (band + edge) as f64)))
+/// The scale of the attack's picture: the mel scale, since short windows have no low bands to tell apart.
+pub(super) const ATTACK: Scale = Scale { bands: 32, low_hz: 60.0, high_hz: 16_000.0, break_hz: 700.0 };
+
+impl Scale {
+    /// Position of a frequency: ln(1 + f / break), the mel scale's form (O'Shaughnessy, *Speech Communication: Human and
+    /// Machine*, 1987, p. 150).
+    fn position(&self, hz: f64) -> f64 {
+        (1.0 + hz / self.break_hz).ln()
+    }
+
+    /// The inverse of [`Scale::position`].
+    fn hz(&self, position: f64) -> f64 {
+        self.break_hz * (position.exp() - 1.0)
+    }
+
+    /// Lower edge, centre and upper edge in Hz of each band's triangle: centres equally spaced on the scale, each
+    /// triangle reaching to its neighbours' centres.
+    pub fn triangles(&self) -> impl Iterator<Item = [f64; 3]> {
+        let (low, high) = (self.position(self.low_hz), self.position(self.high_hz));
+        let step = (high - low) / (self.bands + 1) as f64;
+        (0..self.bands).map(move |band| [0, 1, 2].map(|edge| self.hz(low + step * (band + edge) as f64)))
+    }
 }
 
 /// The triangles sampled on the bins of one transform. A bin's weight is the mean of the triangle over the bin's
 /// width, so that a narrow triangle between two bins is never lost and banks of different resolution agree.
-pub(super) struct MelBank {
+pub(super) struct FilterBank {
     /// First bin and range in `weights` of each band.
     bands: Vec<(usize, std::ops::Range<usize>)>,
     weights: Vec<f32>,
 }
 
-impl MelBank {
+impl FilterBank {
     /// The bank for bins `bin_hz` apart, `bins` of them from 0 Hz up. A band that lies wholly above the last bin has
     /// no weights and an energy of 0.
-    pub fn new(bin_hz: f64, bins: usize) -> Self {
-        let mut bank = MelBank { bands: Vec::with_capacity(MEL_BANDS), weights: Vec::new() };
-        for [low, centre, high] in triangles() {
+    pub fn new(scale: &Scale, bin_hz: f64, bins: usize) -> Self {
+        let mut bank = FilterBank { bands: Vec::with_capacity(scale.bands), weights: Vec::new() };
+        for [low, centre, high] in scale.triangles() {
             let first = ((low / bin_hz - 0.5).ceil().max(0.0)) as usize;
             let end = (((high / bin_hz + 0.5).floor()) as usize + 1).min(bins);
             let start = bank.weights.len();
@@ -54,7 +67,7 @@ impl MelBank {
 
     /// Energy of each band: the weighted sum of `power`, one value a bin.
     #[inline(always)]
-    pub fn apply(&self, power: &[f32], energies: &mut [f32; MEL_BANDS]) {
+    pub fn apply(&self, power: &[f32], energies: &mut [f32]) {
         for ((first, range), energy) in self.bands.iter().zip(energies.iter_mut()) {
             let weights = self.weights.get(range.clone()).unwrap_or_default();
             let bins = power.get(*first..first + weights.len()).unwrap_or_default();
@@ -87,10 +100,10 @@ mod tests {
     fn every_band_below_nyquist_has_the_weight_of_its_triangle() {
         for (rate, size) in [(44_100.0, 2048usize), (48_000.0, 2250), (96_000.0, 4500), (8_000.0, 384)] {
             let bin_hz = rate / size as f64;
-            let bank = MelBank::new(bin_hz, size / 2 + 1);
-            let mut energies = [0f32; MEL_BANDS];
+            let bank = FilterBank::new(&PICTURE, bin_hz, size / 2 + 1);
+            let mut energies = [0f32; PICTURE.bands];
             bank.apply(&vec![1.0; size / 2 + 1], &mut energies);
-            for ([low, _, high], energy) in triangles().zip(energies) {
+            for ([low, _, high], energy) in PICTURE.triangles().zip(energies) {
                 if high < rate / 2.0 {
                     let expected = (high - low) / 2.0 / bin_hz;
                     assert!((f64::from(energy) - expected).abs() < 1e-3 * expected.max(1.0), "{low} Hz at {rate}");

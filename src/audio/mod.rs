@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+mod attack;
 pub mod decode;
+mod descriptors;
 pub mod features;
 mod mel;
 mod mix;
@@ -10,7 +12,9 @@ mod riff;
 #[cfg(test)]
 mod tests;
 
+pub use attack::{ATTACK_BANDS, ATTACK_FRAMES};
 pub use decode::{DecodeError, Decoded, Decoder, Source};
+pub use descriptors::DESCRIPTORS;
 pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
 /// What can be said of a sample's sound without a model.

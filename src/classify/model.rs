@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::backend::{Backend, BackendError};
 use super::calibration::{Calibration, CalibrationError};
 use super::labels::{Labels, LabelsError};
-use crate::audio::{FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
+use crate::audio::{FEATURES_VERSION, Features};
 
 const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
 const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
@@ -23,8 +23,8 @@ const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
 const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
 
-/// Shape of a model's input: batch, channel, mel band, frame.
-pub const INPUT_SHAPE: [usize; 4] = [1, 1, MEL_BANDS, FRAMES];
+/// Shape of a model's input: batch, values of [`Features`].
+pub const INPUT_SHAPE: [usize; 2] = [1, Features::LEN];
 
 /// A model that can't be used.
 #[derive(Debug, Error)]
@@ -66,7 +66,7 @@ pub enum ModelError {
         /// What it takes.
         expected: Vec<usize>,
         /// What there is.
-        found: [usize; 4],
+        found: [usize; 2],
     },
     /// The label list is not the one the model was trained with.
     #[error(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use ndarray::{Array1, Array2, Array3, ShapeError};
+use ndarray::{Array1, Array2, ShapeError};
 use ndarray_npy::{NpzWriter, WriteNpzError};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -14,13 +14,14 @@ use thiserror::Error;
 
 use super::output;
 use crate::archive::identity::{ContentHash, HashAlgorithm};
-use crate::audio::{Decoder, Extractor, FRAMES, Features, MEL_BANDS, Source};
+use crate::audio::{Decoder, Extractor, Features, Source};
 use crate::classify::{Backend, Classifier, ModelError, Session};
 
 /// Compute the features of labelled samples, for training a model.
 ///
 /// Reads a CSV file with a column `path` (further columns are ignored) and writes a NumPy archive with one row a line,
-/// in the same order: `features` (float32, rows x 64 mel bands x 48 frames), `ok` (uint8, 1 where the row was heard;
+/// in the same order: `features` (float32, rows x 5183: a picture
+/// of 64 bands x 64 frames, one of the attack of 32 x 32, 63 descriptors), `ok` (uint8, 1 where the row was heard;
 /// the others are zeros) and `attributes` (float32, rows x 4: duration in s, RMS in dBFS, centroid and rolloff in Hz).
 #[derive(Debug, Clone, Args)]
 pub struct FeaturesArgs {
@@ -195,7 +196,7 @@ fn write_archive(path: &Path, rows: &[Option<Row>]) -> Result<(), ArchiveError> 
     }
     let ok: Vec<u8> = rows.iter().map(|row| u8::from(row.is_some())).collect();
     let mut archive = NpzWriter::new(BufWriter::new(File::create(path)?));
-    archive.add_array("features", &Array3::from_shape_vec((rows.len(), MEL_BANDS, FRAMES), features)?)?;
+    archive.add_array("features", &Array2::from_shape_vec((rows.len(), Features::LEN), features)?)?;
     archive.add_array("attributes", &Array2::from_shape_vec((rows.len(), 4), attributes)?)?;
     archive.add_array("ok", &Array1::from_vec(ok))?;
     archive.finish()?;
