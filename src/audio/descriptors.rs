@@ -7,7 +7,74 @@ use super::features::{FRAMES, MEL_BANDS, frame_step, frame_time};
 use super::mel;
 
 /// How many descriptors there are.
-pub const DESCRIPTORS: usize = 63;
+pub const DESCRIPTORS: usize = DESCRIPTOR_NAMES.len();
+
+/// What each descriptor is called, in order; docs/models.md says what each is.
+pub const DESCRIPTOR_NAMES: [&str; 63] = [
+    "share_below_90_hz",
+    "share_90_200_hz",
+    "share_200_500_hz",
+    "share_500_1500_hz",
+    "share_1500_4000_hz",
+    "share_4000_8000_hz",
+    "share_above_8000_hz",
+    "time_below_90_hz",
+    "time_90_200_hz",
+    "time_200_500_hz",
+    "time_500_1500_hz",
+    "time_1500_4000_hz",
+    "time_4000_8000_hz",
+    "time_above_8000_hz",
+    "energy_by_20_ms",
+    "energy_by_50_ms",
+    "energy_by_100_ms",
+    "energy_by_200_ms",
+    "energy_by_360_ms",
+    "energy_by_520_ms",
+    "energy_by_1160_ms",
+    "duration",
+    "fall_6_db",
+    "fall_10_db",
+    "fall_20_db",
+    "fall_30_db",
+    "fall_40_db",
+    "fall_60_db",
+    "temporal_centroid",
+    "loudest_at",
+    "level_at_10_ms",
+    "level_at_20_ms",
+    "level_at_40_ms",
+    "level_at_80_ms",
+    "level_at_160_ms",
+    "level_at_320_ms",
+    "level_at_640_ms",
+    "level_at_1280_ms",
+    "rises",
+    "steep_rises",
+    "rms_below_peak",
+    "pitch_attack",
+    "pitch_body",
+    "pitch_tail",
+    "pitch",
+    "glide_attack_body",
+    "glide_body_tail",
+    "crest_low",
+    "flatness_low",
+    "crest_mid",
+    "flatness_mid",
+    "crest_high",
+    "flatness_high",
+    "centre_attack",
+    "spread_attack",
+    "centre_body",
+    "spread_body",
+    "centre_tail",
+    "spread_tail",
+    "centre_whole",
+    "spread_whole",
+    "crossings_attack",
+    "crossings_body",
+];
 
 /// Upper ends, in Hz, of the regions that shares and decays are told of; the last one is open. A kick's fundamental, a
 /// tom's, a snare's body, wood and skin, metal and slap, hiss, air.
@@ -325,4 +392,85 @@ fn sum_of_squares(samples: &[f32], gain: f32) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + rest.iter().map(|x| (x * gain) * (x * gain)).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{Extractor, Features};
+
+    const RATE: u32 = 44_100;
+
+    /// Descriptors, by name, of a second of sound that `at` gives for a time in seconds.
+    fn describe(rate: u32, at: impl Fn(f64) -> f64) -> impl Fn(&str) -> f32 {
+        let samples: Vec<f32> = (0..rate).map(|n| at(f64::from(n) / f64::from(rate)) as f32).collect();
+        let features = Extractor::new().extract(&samples, rate).features.unwrap();
+        let values = features.as_slice()[Features::LEN - DESCRIPTORS..].to_vec();
+        move |name| values[DESCRIPTOR_NAMES.iter().position(|known| *known == name).unwrap()]
+    }
+
+    fn noise(seed: u32) -> impl Fn(f64) -> f64 {
+        move |t| {
+            let n = ((t * 96_000.0) as u32 ^ seed.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
+            let n = (n ^ (n >> 13)).wrapping_mul(0xC2B2_AE35);
+            f64::from(n ^ (n >> 16)) / 2f64.powi(31) - 1.0
+        }
+    }
+
+    #[test]
+    fn times_and_levels_of_an_exponential_decay_are_what_they_are() {
+        let tau = std::f64::consts::TAU;
+        for rate in [22_050, RATE, 96_000] {
+            // 60 dB in half a second: 10 dB every 83 ms.
+            let is = describe(rate, |t| (-6.908 * t / 0.5).exp() * (tau * 400.0 * t).sin());
+            let seconds = |name: &str| is(name).exp() - TIME_OFFSET;
+            assert!((seconds("fall_10_db") - 0.0833).abs() < 0.01, "{}", seconds("fall_10_db"));
+            assert!((seconds("fall_40_db") - 0.333).abs() < 0.02, "{}", seconds("fall_40_db"));
+            assert!((seconds("duration") - 0.66).abs() < 0.05, "{}", seconds("duration"));
+            assert!((is("level_at_160_ms") * 20.0 + 19.2).abs() < 1.5, "{}", is("level_at_160_ms"));
+            assert!((is("pitch").exp() - 400.0).abs() < 8.0, "{} Hz", is("pitch").exp());
+            assert!(is("glide_attack_body").abs() < 0.05 && seconds("loudest_at") < 0.011);
+            assert!(is("share_200_500_hz") > -0.1 && is("share_4000_8000_hz") < -5.0);
+        }
+    }
+
+    #[test]
+    fn a_kick_glides_a_tone_does_not_and_noise_has_no_pitch_to_speak_of() {
+        let tau = std::f64::consts::TAU;
+        // From 250 Hz down to 50, by an exponential of 30 ms: the phase is the integral.
+        let kick = describe(RATE, |t| {
+            let phase = 50.0 * t + 200.0 * 0.03 * (1.0 - (-t / 0.03).exp());
+            (-t / 0.2).exp() * (tau * phase).sin()
+        });
+        assert!(kick("glide_attack_body") > 0.3, "{}", kick("glide_attack_body"));
+        assert!((kick("pitch_tail").exp() - 50.0).abs() < 8.0, "{} Hz", kick("pitch_tail").exp());
+        let tone = describe(RATE, |t| (-t / 0.2).exp() * (tau * 150.0 * t).sin());
+        let hiss = noise(1);
+        let hat = describe(RATE, |t| (-t / 0.03).exp() * hiss(t));
+        assert!(tone("flatness_mid") < hat("flatness_mid") && tone("crest_low") > hat("crest_low"));
+        assert!(hat("crossings_attack") > tone("crossings_attack") + 2.0);
+        assert!(hat("centre_attack") > tone("centre_attack") + 1.0);
+    }
+
+    #[test]
+    fn a_clap_has_bursts_and_a_snare_has_one() {
+        let hiss = noise(2);
+        let burst = |t: f64, from: f64| if t < from { 0.0 } else { (-(t - from) / 0.006).exp() * hiss(t) };
+        let clap = describe(RATE, |t| burst(t, 0.0) + burst(t, 0.012) + burst(t, 0.024) + 0.5 * burst(t, 0.036));
+        let snare = describe(RATE, |t| (-t / 0.05).exp() * hiss(t));
+        assert!(clap("rises") > snare("rises") + 1.0, "{} {}", clap("rises"), snare("rises"));
+    }
+
+    #[test]
+    fn every_descriptor_is_finite_whatever_the_sound() {
+        let mut extractor = Extractor::new();
+        for (len, rate) in [(300usize, RATE), (50, 8_000), (40, 4_000), (2, 1), (9_000, 384_000)] {
+            for level in [1e-3f32, 1.0, 1e30] {
+                let samples: Vec<f32> = (0..len).map(|n| if n % 7 < 3 { level } else { -level }).collect();
+                let Ok(features) = extractor.extract(&samples, rate).features else { continue };
+                assert_eq!(features.as_slice().len(), Features::LEN);
+                assert!(features.as_slice().iter().all(|value| value.is_finite()), "{len} at {rate}");
+            }
+        }
+    }
 }

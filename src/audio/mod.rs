@@ -14,7 +14,7 @@ mod tests;
 
 pub use attack::{ATTACK_BANDS, ATTACK_FRAMES};
 pub use decode::{DecodeError, Decoded, Decoder, Source};
-pub use descriptors::DESCRIPTORS;
+pub use descriptors::{DESCRIPTOR_NAMES, DESCRIPTORS};
 pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
 /// What can be said of a sample's sound without a model.

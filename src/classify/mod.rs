@@ -7,6 +7,8 @@
 pub mod backend;
 pub mod calibration;
 pub mod ensemble;
+#[cfg(test)]
+mod golden;
 pub mod labels;
 pub mod model;
 
