@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_value_is_off_by_half_a_step_at_most_and_zero_stays_zero() {
-        let values: Vec<f32> = (0..96).map(|n| if n % 3 == 0 { 0.0 } else { (n as f32 * 0.37).sin().abs() * 7.0 }).collect();
+        let values: Vec<f32> =
+            (0..96).map(|n| if n % 3 == 0 { 0.0 } else { (n as f32 * 0.37).sin().abs() * 7.0 }).collect();
         let embedding = Embedding::of(&values).unwrap();
         assert_eq!(embedding.len(), 96);
         let step = values.iter().fold(0.0f32, |max, &value| max.max(value)) / 255.0;

@@ -212,7 +212,8 @@ impl Knowledge {
         }
         let values: Vec<f32> = embedding.values().collect();
         let rows = self.weights.chunks_exact(self.size.max(1)).zip(&self.bias);
-        rows.map(|(row, bias)| bias + row.iter().zip(&values).map(|(weight, value)| weight * value).sum::<f32>()).collect()
+        rows.map(|(row, bias)| bias + row.iter().zip(&values).map(|(weight, value)| weight * value).sum::<f32>())
+            .collect()
     }
 }
 

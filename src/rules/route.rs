@@ -177,7 +177,7 @@ pub struct Router {
     pub(super) misc_folder: FolderId,
     pub(super) routes: Vec<CompiledRoute>,
     folder_ids: HashMap<String, FolderId>,
-    label_ids: HashMap<String, u8>,
+    pub(super) label_ids: HashMap<String, u8>,
     pub(super) names: NameTable,
     path_globs: Arc<Globs>,
     name_globs: Arc<Globs>,
