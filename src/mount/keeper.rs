@@ -17,7 +17,7 @@ use super::errno::FsError;
 use super::notify::Invalidate;
 use super::status::{Facts, IndexProgress};
 use crate::archive::ContentHash;
-use crate::classify::Classifier;
+use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
@@ -98,7 +98,7 @@ impl Shared {
 pub struct Keeper {
     shared: Arc<Shared>,
     store: Arc<Store>,
-    classifier: Arc<Classifier>,
+    ensemble: Arc<Ensemble>,
     kernel: Arc<dyn Invalidate>,
     router: Arc<Router>,
     labels: Arc<[String]>,
@@ -165,7 +165,7 @@ impl Keeper {
     /// Where the store can't be read.
     pub fn load(
         store: Arc<Store>,
-        classifier: Arc<Classifier>,
+        ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
         facts: Facts,
     ) -> Result<Self, StoreError> {
@@ -184,8 +184,8 @@ impl Keeper {
         let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
         let router = Arc::new(Router::new(&rules, &vocabulary));
         let overrides = join::load_overrides(&store)?;
-        let catalogue = Arc::new(join::load(&store, &classifier)?);
-        let labels: Arc<[String]> = classifier.labels().names().into();
+        let catalogue = Arc::new(join::load(&store, &ensemble)?);
+        let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
         let view = ViewInput {
             catalogue: Arc::clone(&catalogue),
@@ -215,7 +215,7 @@ impl Keeper {
         Ok(Self {
             shared,
             store,
-            classifier,
+            ensemble,
             kernel: Arc::new(super::notify::NoKernel),
             router,
             labels,
@@ -396,10 +396,10 @@ impl Keeper {
         let mut changed_inos = Vec::new();
         for update in updates {
             let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
-            let sample = match (&update.analysis, known) {
+            let sample = match (&update.heard, known) {
                 // What was heard in a file that has gone is still known.
                 (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..(*known).clone() },
-                _ => join(&update.path, &update.entry, update.analysis.as_deref(), &self.classifier),
+                _ => join(&update.path, &update.entry, update.heard.as_deref(), &self.ensemble),
             };
             // The kernel may remember the old bytes of a file that was heard again.
             let changed = self.catalogue.by_path(&update.path).filter(|(_, known)| {
