@@ -1,7 +1,7 @@
 //! The models that listen together: one, or several that vote.
 
 use super::model::{Classifier, ModelError};
-use super::{Backend, Labels};
+use super::{Backend, Head, Labels};
 
 /// One or more models. The first one leads: its labels, in its order, are those of the probabilities.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub struct Ensemble {
 #[derive(Debug, Clone)]
 pub struct Member {
     classifier: Classifier,
+    head: Option<Head>,
 }
 
 impl Member {
@@ -21,12 +22,17 @@ impl Member {
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
     }
+
+    /// What was learnt from corrections, as a change of its last layer.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
 }
 
 impl From<Classifier> for Ensemble {
     /// An ensemble of one: what it says is what the model says.
     fn from(classifier: Classifier) -> Self {
-        Self { id: classifier.model_id().to_owned(), members: vec![Member { classifier }] }
+        Self { id: classifier.model_id().to_owned(), members: vec![Member { classifier, head: None }] }
     }
 }
 
@@ -37,6 +43,15 @@ impl Ensemble {
     /// None of [`ModelError`] but in a build whose model files do not belong together.
     pub fn embedded() -> Result<Self, ModelError> {
         Classifier::embedded().map(Self::from)
+    }
+
+    /// The same models, the leading one with another head, or none.
+    pub fn with_head(&self, head: Option<Head>) -> Self {
+        let mut changed = self.clone();
+        if let Some(leading) = changed.members.first_mut() {
+            leading.head = head;
+        }
+        changed
     }
 
     /// The models that vote; never empty.

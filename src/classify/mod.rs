@@ -20,4 +20,4 @@ pub use ensemble::{Ensemble, Member};
 pub use head::Head;
 pub use knowledge::{Knowledge, KnowledgeError};
 pub use labels::{CANONICAL, Labels, LabelsError};
-pub use model::{Classifier, ModelDescription, ModelError, ModelFiles, Session};
+pub use model::{Classifier, EmbeddingOutput, ModelDescription, ModelError, ModelFiles, Outputs, Session};

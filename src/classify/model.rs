@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Backend, BackendError};
 use super::calibration::{Calibration, CalibrationError};
+use super::embedding::Embedding;
+use super::knowledge::{Knowledge, KnowledgeError, Owner};
 use super::labels::{Labels, LabelsError};
 use crate::audio::{FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
@@ -22,6 +24,11 @@ const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
 const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
 const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
+/// Empty where the model that is compiled in has no embedding.
+const EMBEDDED_KNOWLEDGE: &[u8] = include_bytes!("../../models/knowledge.bin");
+
+/// The name of the knowledge file beside a model.
+const KNOWLEDGE: &str = "knowledge.bin";
 
 /// Shape of a model's input: batch, channel, mel band, frame.
 pub const INPUT_SHAPE: [usize; 4] = [1, 1, MEL_BANDS, FRAMES];
@@ -95,6 +102,22 @@ pub enum ModelError {
         /// What it gives.
         found: usize,
     },
+    /// The model has no embedding, so that its last layer can't be fitted to corrections.
+    #[error(
+        "the model `{0}` can't learn from corrections: it has no output that is described as its embedding (see \
+         docs/learning.md)"
+    )]
+    NoEmbedding(String),
+    /// The model can't learn because what it knows is not there, or does not belong to it.
+    #[error("the model `{model}` can't learn from corrections: {path}: {reason}")]
+    Knowledge {
+        /// The model's name.
+        model: String,
+        /// The knowledge file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The labels can't be read.
     #[error(transparent)]
     Labels(#[from] LabelsError),
@@ -127,6 +150,18 @@ pub struct ModelDescription {
     pub outputs: usize,
     /// [`Labels::checksum`] of the labels it was trained with.
     pub labels_checksum: String,
+    /// A second output: what goes into the last layer. Without it nothing can be learnt from corrections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingOutput>,
+}
+
+/// The output that holds what goes into a model's last layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddingOutput {
+    /// Its name in the ONNX file.
+    pub output: String,
+    /// How many values it has.
+    pub size: usize,
 }
 
 /// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
@@ -152,6 +187,8 @@ pub struct Classifier {
     labels: Labels,
     calibration: Calibration,
     id: String,
+    /// Where the ONNX file is; none for the one compiled in.
+    folder: Option<PathBuf>,
 }
 
 impl Classifier {
@@ -195,7 +232,8 @@ impl Classifier {
         // The compiled-in calibration is for the compiled-in model only.
         let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
         let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
-        Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)
+        let classifier = Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)?;
+        Ok(Self { folder: folder.map(Path::to_owned), ..classifier })
     }
 
     fn from_parts(
@@ -232,7 +270,7 @@ impl Classifier {
             "" => Calibration::none(&id, labels.checksum()),
             json => Calibration::parse(json, &id, labels.checksum())?,
         };
-        Ok(Self { model, description, labels, calibration, id })
+        Ok(Self { model, description, labels, calibration, id, folder: None })
     }
 
     /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and feature version: the key of analyses.
@@ -255,6 +293,33 @@ impl Classifier {
         &self.calibration
     }
 
+    /// The model's last layer and what it learnt from: compiled in, or `knowledge.bin` beside the model.
+    ///
+    /// # Errors
+    /// [`ModelError::NoEmbedding`] and [`ModelError::Knowledge`] say why the model can't learn.
+    pub fn knowledge(&self) -> Result<Knowledge, ModelError> {
+        let Some(embedding) = &self.description.embedding else {
+            return Err(ModelError::NoEmbedding(self.description.name.clone()));
+        };
+        let path = self.folder.as_ref().map(|folder| folder.join(KNOWLEDGE));
+        let fail = |reason: String| ModelError::Knowledge {
+            model: self.description.name.clone(),
+            path: path.as_ref().map_or_else(|| KNOWLEDGE.to_owned(), |path| path.display().to_string()),
+            reason,
+        };
+        let bytes = match &path {
+            None => Cow::Borrowed(EMBEDDED_KNOWLEDGE),
+            Some(path) => fs::read(path).map(Cow::Owned).map_err(|error| fail(error.to_string()))?,
+        };
+        let owner = Owner {
+            model: &self.id,
+            labels_checksum: self.labels.checksum(),
+            outputs: self.description.outputs,
+            size: embedding.size,
+        };
+        Knowledge::parse(&bytes, owner).map_err(|error: KnowledgeError| fail(error.to_string()))
+    }
+
     /// A session of this model, for one thread. Costs milliseconds: keep it. Starts the backend if nobody has.
     ///
     /// # Errors
@@ -270,7 +335,8 @@ impl Classifier {
             .map_err(|error| fail(error.to_string()))?
             .commit_from_memory(&self.model)
             .map_err(|error| fail(error.to_string()))?;
-        Ok(Session { session, model: self.description.name.clone(), outputs: self.description.outputs })
+        let (model, embedding) = (self.description.name.clone(), self.description.embedding.clone());
+        Ok(Session { session, model, outputs: self.description.outputs, embedding })
     }
 }
 
@@ -288,32 +354,71 @@ pub struct Session {
     session: OrtSession,
     model: String,
     outputs: usize,
+    embedding: Option<EmbeddingOutput>,
+}
+
+/// What a model gives for one sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outputs {
+    /// Raw logits in label order.
+    pub logits: Vec<f32>,
+    /// What went into the last layer; none where the model does not tell.
+    pub embedding: Option<Embedding>,
 }
 
 impl Session {
-    /// The model's raw outputs for one sound, in label order.
+    /// What the model gives for one sound.
     ///
     /// # Errors
     /// [`ModelError::Run`] where the backend fails, [`ModelError::Outputs`] where the model is not as described.
-    pub fn logits(&mut self, features: &Features) -> Result<Vec<f32>, ModelError> {
+    pub fn hear(&mut self, features: &Features) -> Result<Outputs, ModelError> {
         let result = self.run(features);
         clear_upper_halves();
-        let logits = result.map_err(|reason| ModelError::Run { model: self.model.clone(), reason })?;
+        let fail = |reason| ModelError::Run { model: self.model.clone(), reason };
+        let (logits, embedding) = result.map_err(fail)?;
         if logits.len() != self.outputs {
             return Err(ModelError::Outputs { model: self.model.clone(), expected: self.outputs, found: logits.len() });
         }
         if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(ModelError::Run { model: self.model.clone(), reason: format!("output {index} is no number") });
+            return Err(fail(format!("output {index} is no number")));
         }
-        Ok(logits)
+        let Some((described, values)) = self.embedding.as_ref().zip(embedding) else {
+            return Ok(Outputs { logits, embedding: None });
+        };
+        if values.len() != described.size {
+            let (name, size, found) = (&described.output, described.size, values.len());
+            return Err(fail(format!("the embedding `{name}` is described with {size} values and has {found}")));
+        }
+        match Embedding::of(&values) {
+            Some(embedding) => Ok(Outputs { logits, embedding: Some(embedding) }),
+            None => Err(fail("the embedding holds what is no number".to_owned())),
+        }
     }
 
-    fn run(&mut self, features: &Features) -> Result<Vec<f32>, String> {
+    /// The model's raw outputs for one sound, in label order.
+    ///
+    /// # Errors
+    /// As [`Session::hear`].
+    pub fn logits(&mut self, features: &Features) -> Result<Vec<f32>, ModelError> {
+        self.hear(features).map(|outputs| outputs.logits)
+    }
+
+    fn run(&mut self, features: &Features) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
         let input = TensorRef::from_array_view((INPUT_SHAPE, features.as_slice())).map_err(|e| e.to_string())?;
         let outputs = self.session.run(ort::inputs![input]).map_err(|e| e.to_string())?;
-        let (_, output) = outputs.iter().next().ok_or("no output")?;
-        let (_, logits) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
-        Ok(logits.to_vec())
+        let described = self.embedding.as_ref().map(|embedding| &embedding.output[..]);
+        let (mut logits, mut embedding) = (None, None);
+        for (name, output) in outputs.iter() {
+            let slot = if Some(name) == described { &mut embedding } else { &mut logits };
+            if slot.is_none() {
+                let (_, values) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
+                *slot = Some(values.to_vec());
+            }
+        }
+        if let (Some(name), None) = (described, &embedding) {
+            return Err(format!("it has no output `{name}`, which is described as its embedding"));
+        }
+        Ok((logits.ok_or("no output")?, embedding))
     }
 }
 

@@ -5,6 +5,7 @@ mod context;
 pub mod features;
 mod index;
 mod known;
+mod learn;
 mod mount;
 mod output;
 mod progress;
@@ -52,6 +53,7 @@ enum Command {
     Index(index::IndexArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Learn(learn::LearnArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
     ///
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audio::Attributes;
+use crate::classify::Embedding;
 
 /// How listening to a sample ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub struct Analysis {
     pub attributes: Option<Attributes>,
     /// Raw logits in label order, before any temperature; empty where nothing was classified.
     pub logits: Vec<f32>,
+    /// What went into the model's last layer; none where it does not tell or nothing was classified.
+    pub embedding: Option<Box<Embedding>>,
 }
 
 /// What the models of an ensemble heard in one content, in the order of

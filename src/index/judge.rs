@@ -15,7 +15,15 @@ pub struct Judgement {
 pub fn judge(heard: &Analyses, ensemble: &Ensemble) -> Judgement {
     let mut votes = ensemble.members().iter().enumerate().filter_map(|(index, member)| {
         let analysis = heard.get(index).filter(|analysis| !analysis.logits.is_empty())?;
-        Some(member.classifier().calibration().probabilities(&analysis.logits))
+        let calibration = member.classifier().calibration();
+        match (member.head(), &analysis.embedding) {
+            (Some(head), Some(embedding)) => {
+                let mut logits = analysis.logits.clone();
+                head.apply(&mut logits, embedding);
+                Some(calibration.probabilities(&logits))
+            }
+            _ => Some(calibration.probabilities(&analysis.logits)),
+        }
     });
     Judgement { probs: votes.next().unwrap_or_default().into() }
 }

@@ -6,7 +6,7 @@ use super::analysis::{Analyses, Analysis, Status};
 pub use crate::audio::Source;
 use crate::audio::features::Unheard;
 use crate::audio::{Attributes, DecodeError, Decoder, Extractor};
-use crate::classify::{Ensemble, ModelError, Session};
+use crate::classify::{Ensemble, ModelError, Outputs, Session};
 
 /// Turns files into analyses; keeps its buffers and its sessions between them. One per thread.
 pub struct Listener {
@@ -107,13 +107,16 @@ impl Listener {
             if !missing.contains(&index) {
                 continue;
             }
-            let logits = match session {
-                Some(session) => session.logits(&features),
-                empty => model.session().and_then(|session| empty.insert(session).logits(&features)),
+            let outputs = match session {
+                Some(session) => session.hear(&features),
+                empty => model.session().and_then(|session| empty.insert(session).hear(&features)),
             };
             let attributes = attributes.clone();
-            let analysis = match logits {
-                Ok(logits) => Analysis { status: Status::Ok, error: None, attributes, logits },
+            let analysis = match outputs {
+                Ok(Outputs { logits, embedding }) => {
+                    let embedding = embedding.map(Box::new);
+                    Analysis { status: Status::Ok, error: None, attributes, logits, embedding }
+                }
                 Err(error) => failed(Status::LoadError, error.to_string(), attributes),
             };
             heard.set(index, analysis);
@@ -123,7 +126,7 @@ impl Listener {
 }
 
 fn failed(status: Status, error: String, attributes: Option<Attributes>) -> Analysis {
-    Analysis { status, error: Some(error), attributes, logits: Vec::new() }
+    Analysis { status, error: Some(error), attributes, logits: Vec::new(), embedding: None }
 }
 
 #[cfg(test)]

@@ -109,6 +109,11 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> LearnedError + '_ {
 }
 
 impl Learned {
+    /// The file in a store's folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(NAME)
+    }
+
     /// Reads the one in force in a store's folder; none where nothing was learnt.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::status::{Facts, IndexProgress};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
+use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Catalogue, Sample, View, ViewInput};
@@ -81,6 +82,8 @@ pub struct Shared {
     pub overrides: RwLock<HashMap<ContentHash, Override>>,
     /// How indexing is getting on.
     pub progress: Mutex<IndexProgress>,
+    /// Why the models judge without something that was meant for them.
+    pub judging_error: Mutex<Option<String>>,
     /// What does not change while mounted.
     pub facts: Facts,
     /// The labels rules may speak of.
@@ -184,6 +187,10 @@ impl Keeper {
         let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
         let router = Arc::new(Router::new(&rules, &vocabulary));
         let overrides = join::load_overrides(&store)?;
+        let (ensemble, refused) = learn::in_force(&ensemble, store.folder());
+        let ensemble = Arc::new(ensemble);
+        let refused = refused.map(|refused| refused.to_string());
+        refused.iter().for_each(|refused| log::warn!("{refused}"));
         let catalogue = Arc::new(join::load(&store, &ensemble)?);
         let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
@@ -209,6 +216,7 @@ impl Keeper {
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
             progress: Mutex::default(),
+            judging_error: Mutex::new(refused),
             facts,
             vocabulary,
         });

@@ -117,6 +117,7 @@ fn ms(time: Duration) -> f64 {
 pub fn text(shared: &Shared) -> Vec<u8> {
     let view = shared.view();
     let progress = shared.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let judging_error = shared.judging_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let numbers = view.numbers();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -136,7 +137,7 @@ pub fn text(shared: &Shared) -> Vec<u8> {
             passes: progress.passes,
         },
         rules_error: view.rules_error.as_deref(),
-        last_error: progress.last_error,
+        last_error: progress.last_error.or(judging_error),
         view_build_ms: ms(view.times.total()),
         view_build: Build {
             route_ms: ms(view.times.route),

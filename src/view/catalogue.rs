@@ -47,6 +47,11 @@ impl Sample {
         }
     }
 
+    /// The pack it is from: the first folder of its path; empty in the root.
+    pub fn pack(&self) -> &[u8] {
+        self.folder().split(|&b| b == b'/').next().unwrap_or_default()
+    }
+
     /// The likeliest fine label, by its place in label order, and its probability.
     pub fn best_label(&self) -> Option<(usize, f32)> {
         let best = self.probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
