@@ -5,10 +5,13 @@
 
 pub mod backend;
 pub mod calibration;
+pub mod figures;
+pub mod fit;
 pub mod labels;
 pub mod model;
 
 pub use backend::Backend;
-pub use calibration::{Calibration, CalibrationError};
+pub use calibration::{Calibration, CalibrationError, Figures, FittedOn};
+pub use fit::{FitError, Fitted, Labelled, fit};
 pub use labels::{CANONICAL, Labels, LabelsError};
 pub use model::{Classifier, ModelDescription, ModelError, ModelFiles, Session};

@@ -230,7 +230,7 @@ impl Classifier {
         let id = format!("{}-{hash:08x}-{}", description.name, description.features);
         let calibration = match calibration {
             "" => Calibration::none(&id, labels.checksum()),
-            json => Calibration::parse(json, &id, labels.checksum())?,
+            json => Calibration::parse(json, &id, &labels)?,
         };
         Ok(Self { model, description, labels, calibration, id })
     }

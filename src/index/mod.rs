@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod join;
+pub mod labelled;
 pub mod listen;
 pub mod pass;
 pub mod record;
