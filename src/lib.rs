@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod index;
 pub mod mount;
+pub mod report;
 pub mod rules;
 pub mod store;
 pub mod view;

@@ -11,6 +11,7 @@
 //! Machines*, 1999) has σ(a s_k + b), the others keep a = 1 and b = 0, which is p_k; then all are divided by their sum.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -38,6 +39,9 @@ pub struct Calibration {
     /// What the calibrated ones were, each kit judged by a calibration that was fitted on the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Figures>,
+    /// The file it was read from; none where it is compiled in, or was just made.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// `platt` in label order; empty where no label has its own.
     #[serde(skip)]
     curves: Vec<[f32; 2]>,
@@ -121,6 +125,7 @@ impl Calibration {
             data: None,
             before: None,
             after: None,
+            file: None,
             curves: Vec::new(),
         }
     }
@@ -172,7 +177,8 @@ impl Calibration {
             let sum: f32 = values.iter().sum();
             // Of the likeliest label itself the others are added up, so that next to nothing stays next to nothing.
             let without_max: f32 = values.iter().enumerate().filter(|(k, _)| *k != index).map(|(_, value)| value).sum();
-            for (k, ((value, &logit), &[slope, offset])) in values.iter_mut().zip(logits).zip(&self.curves).enumerate() {
+            for (k, ((value, &logit), &[slope, offset])) in values.iter_mut().zip(logits).zip(&self.curves).enumerate()
+            {
                 let others = if k == index { without_max } else { sum - *value };
                 let log_odds = (logit - max) / self.temperature - others.max(f32::MIN_POSITIVE).ln();
                 *value = 1.0 / (1.0 + (-(slope * log_odds + offset)).exp());

@@ -99,7 +99,8 @@ impl Figures {
     pub fn of(probabilities: &[Vec<f32>], truth: &[usize], labels: &Labels) -> Self {
         let truth = || truth.iter().copied();
         let (nll_fine, nll_canonical) = likelihoods(probabilities, truth(), labels);
-        let share = |pairs: &[(f32, bool)]| pairs.iter().filter(|pair| pair.1).count() as f64 / pairs.len().max(1) as f64;
+        let share =
+            |pairs: &[(f32, bool)]| pairs.iter().filter(|pair| pair.1).count() as f64 / pairs.len().max(1) as f64;
         let fine: Vec<_> = fine_pairs(probabilities, truth()).collect();
         let canonical: Vec<_> = canonical_pairs(probabilities, truth(), labels).collect();
         Self {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::calibration::{Calibration, Figures};
 use super::figures::{likelihoods, surprise};
@@ -127,7 +128,8 @@ pub fn fit(samples: &[Labelled<'_>], model: &str, labels: &Labels) -> Result<Fit
             continue;
         }
         let fitted = fit_once(&known, labels, !whole.platt.is_empty());
-        let (platt, temperature) = (fitted.calibration(&none, labels), fitted.without_platt().calibration(&none, labels));
+        let (platt, temperature) =
+            (fitted.calibration(&none, labels), fitted.without_platt().calibration(&none, labels));
         for (index, sample) in samples.iter().enumerate().filter(|(index, _)| fold_of.get(*index) == Some(&fold)) {
             if let (Some(with), Some(without)) = (with_platt.get_mut(index), alone.get_mut(index)) {
                 *with = platt.probabilities(sample.logits);
@@ -135,20 +137,24 @@ pub fn fit(samples: &[Labelled<'_>], model: &str, labels: &Labels) -> Result<Fit
             }
         }
     }
-    let (with, temperature_alone) =
-        (Figures::of(&with_platt, &truth, labels), Figures::of(&alone, &truth, labels));
+    let (with, temperature_alone) = (Figures::of(&with_platt, &truth, labels), Figures::of(&alone, &truth, labels));
     let cost = |figures: &Figures| figures.nll_fine + figures.nll_canonical;
     let platt_helps = !whole.platt.is_empty() && cost(&with) < cost(&temperature_alone);
     let platt_refused = !whole.platt.is_empty() && !platt_helps;
-    let (chosen, after, after_figures) = if platt_helps {
-        (whole, with_platt, with)
-    } else {
-        (whole.without_platt(), alone, temperature_alone)
-    };
+    let (chosen, after, after_figures) =
+        if platt_helps { (whole, with_platt, with) } else { (whole.without_platt(), alone, temperature_alone) };
     let mut calibration = chosen.calibration(&none, labels);
     calibration.before = Some(before_figures);
     calibration.after = Some(after_figures);
     Ok(Fitted { calibration, before, after, temperature_alone, platt_refused })
+}
+
+/// What a calibration was fitted on, in one number: XXH3 (64 bits, hexadecimal) of the lines `<content hash> <label>`,
+/// sorted.
+pub fn data_hash<'a>(pairs: impl Iterator<Item = (String, &'a str)>) -> String {
+    let mut lines: Vec<String> = pairs.map(|(hash, label)| format!("{hash} {label}\n")).collect();
+    lines.sort_unstable();
+    format!("{:016x}", xxh3_64(lines.concat().as_bytes()))
 }
 
 /// Temperature, and labels with a slope and an offset of their own.
@@ -165,7 +171,8 @@ impl Numbers {
     fn calibration(&self, none: &Calibration, labels: &Labels) -> Calibration {
         let name = |index: usize| labels.names().get(index).cloned().unwrap_or_default();
         let platt = self.platt.iter().map(|(index, curve)| (name(*index), *curve)).collect();
-        let calibration = Calibration { temperature: self.temperature, platt, ..none.clone() };
+        let mut calibration = none.clone();
+        (calibration.temperature, calibration.platt) = (self.temperature, platt);
         // The numbers are positive and finite, and the labels the model's: nothing here can be refused.
         calibration.for_labels(labels).unwrap_or_else(|_| none.clone())
     }
@@ -217,7 +224,8 @@ fn fit_once(samples: &[Labelled<'_>], labels: &Labels, with_platt: bool) -> Numb
 fn fit_temperature(samples: &[Labelled<'_>], labels: &Labels) -> f64 {
     let none = Calibration::none("", labels.checksum());
     let cost = |log_temperature: f64| -> f64 {
-        let calibration = Calibration { temperature: log_temperature.exp() as f32, ..none.clone() };
+        let mut calibration = none.clone();
+        calibration.temperature = log_temperature.exp() as f32;
         let each = |sample: &Labelled<'_>| {
             let one = [calibration.probabilities(sample.logits)];
             let (fine, canonical) = likelihoods(&one, std::iter::once(sample.label), labels);
@@ -340,3 +348,157 @@ fn fit_curve(points: &[(f64, bool)]) -> [f64; 2] {
 
 /// How much a slope and an offset that are not 1 and 0 cost, as if so many sounds spoke against it.
 const PENALTY: f64 = 1.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers from 0 to 1 that are the same in every run: a 64-bit linear congruential generator with Knuth's
+    /// constants.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn next(&mut self) -> f64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    fn labels() -> Labels {
+        let list = r#"["China", "Clap", "Crash", "Kick", "Snare", "Tom"]"#;
+        let mapping = r#"{"China": "Crash", "Crash": "Crash", "Kick": "Kick", "Snare": "Snare", "Tom": "Tom"}"#;
+        Labels::parse(list, mapping).unwrap()
+    }
+
+    /// A sound: logits, label, kit.
+    type Sound = (Vec<f32>, usize, String);
+
+    /// Sounds of 12 kits whose labels were drawn with the probabilities that their logits have, before `distort` makes
+    /// the logits something else.
+    fn sounds(count: usize, seed: u64, distort: impl Fn(usize, f64) -> f64) -> Vec<Sound> {
+        let mut numbers = Numbers(seed);
+        (0..count)
+            .map(|index| {
+                let logits: Vec<f64> = (0..labels().len()).map(|_| 6.0 * numbers.next() - 3.0).collect();
+                let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+                let mut rest = numbers.next() * sum;
+                let drawn = logits.iter().position(|logit| {
+                    rest -= logit.exp();
+                    rest < 0.0
+                });
+                let seen = logits.iter().enumerate().map(|(label, logit)| distort(label, *logit) as f32).collect();
+                (seen, drawn.unwrap_or(0), format!("kit {}", index % 12))
+            })
+            .collect()
+    }
+
+    fn fitted(sounds: &[Sound]) -> Result<Fitted, FitError> {
+        let labelled: Vec<Labelled<'_>> =
+            sounds.iter().map(|(logits, label, kit)| Labelled { logits, label: *label, kit }).collect();
+        fit(&labelled, "a", &labels())
+    }
+
+    #[test]
+    fn a_model_that_is_too_sure_gets_the_temperature_that_it_is_too_sure_by() {
+        let fitted = fitted(&sounds(3000, 1, |_, logit| 3.0 * logit)).unwrap();
+        let calibration = &fitted.calibration;
+        assert!((calibration.temperature - 3.0).abs() < 0.15, "{}", calibration.temperature);
+        let (before, after) = (calibration.before.unwrap(), calibration.after.unwrap());
+        assert!(before.ece_fine > 0.15 && after.ece_fine < 0.03, "{before:?} {after:?}");
+        assert!(before.ece_canonical > 0.15 && after.ece_canonical < 0.03, "{before:?} {after:?}");
+        assert!(after.nll_fine < before.nll_fine && after.nll_canonical < before.nll_canonical);
+        assert_eq!(before.top1_fine, after.top1_fine, "a temperature turns no order around");
+        assert_eq!((fitted.before.len(), fitted.after.len()), (3000, 3000));
+        assert!(fitted.after.iter().all(|p| (p.iter().sum::<f32>() - 1.0).abs() < 1e-5), "each was held out once");
+    }
+
+    #[test]
+    fn a_label_that_is_heard_too_often_gets_its_own_offset_and_the_others_do_without() {
+        // Kick is said too easily and too loudly; a temperature can't tell it from the others.
+        let fitted =
+            fitted(&sounds(3000, 2, |label, logit| if label == 3 { 2.0 * logit + 2.5 } else { logit })).unwrap();
+        let [slope, offset] = fitted.calibration.platt["Kick"];
+        assert!(slope > 0.0 && offset < -0.5, "{slope} {offset}");
+        assert!(!fitted.platt_refused);
+        let after = fitted.calibration.after.unwrap();
+        assert!(after.nll_fine < fitted.temperature_alone.nll_fine, "{after:?} {:?}", fitted.temperature_alone);
+        assert!(after.ece_fine < fitted.temperature_alone.ece_fine);
+    }
+
+    #[test]
+    fn a_label_is_left_alone_where_its_own_numbers_do_not_hold_on_other_kits() {
+        // In each kit another label is said too easily: what one kit teaches is wrong for the next.
+        let mut unlike = sounds(1200, 3, |_, logit| logit);
+        for (index, (logits, _, _)) in unlike.iter_mut().enumerate() {
+            logits[(index % 12) % 6] += 3.0;
+        }
+        let unlike = fitted(&unlike).unwrap();
+        let (after, alone) = (unlike.calibration.after.unwrap(), unlike.temperature_alone);
+        assert!(after.nll_fine + after.nll_canonical <= alone.nll_fine + alone.nll_canonical);
+        assert_eq!((unlike.platt_refused, unlike.calibration.platt), (true, BTreeMap::new()));
+        // A label with few sounds never has its own.
+        let mut few = sounds(1500, 4, |label, logit| if label == 1 { logit + 3.0 } else { logit });
+        let mut kept = 0;
+        few.retain(|(_, label, _)| {
+            kept += usize::from(*label == 1);
+            *label != 1 || kept < FEWEST_OF_LABEL
+        });
+        assert!(!fitted(&few).unwrap().calibration.platt.contains_key("Clap"));
+    }
+
+    #[test]
+    fn the_order_of_the_sounds_changes_nothing() {
+        let mut sounds = sounds(600, 5, |_, logit| 2.0 * logit);
+        let one = fitted(&sounds).unwrap().calibration;
+        sounds.reverse();
+        let other = fitted(&sounds).unwrap().calibration;
+        assert!((one.temperature - other.temperature).abs() < 1e-3, "{} {}", one.temperature, other.temperature);
+        assert_eq!(one.platt.keys().collect::<Vec<_>>(), other.platt.keys().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn too_little_to_fit_on_is_refused_with_what_it_takes() {
+        let all = sounds(400, 6, |_, logit| logit);
+        let error = |sounds: &[Sound]| fitted(sounds).unwrap_err();
+        assert_eq!(error(&all[..99]), FitError::TooFewSamples { found: 99 });
+        let kits: Vec<Sound> = all.iter().cloned().map(|(l, t, _)| (l, t, "one".to_owned())).collect();
+        assert!(error(&kits).to_string().contains("from 1 kits, and it takes 3"));
+        // A china is a crash: two fine labels, one folder.
+        let crashes: Vec<Sound> =
+            all.iter().cloned().enumerate().map(|(i, (l, _, k))| (l, if i % 2 == 0 { 0 } else { 2 }, k)).collect();
+        assert_eq!(error(&crashes), FitError::OneLabel);
+    }
+
+    #[test]
+    fn sounds_that_the_model_always_or_never_knows_can_not_tell_how_sure_it_may_be() {
+        let mut known = sounds(400, 7, |_, logit| logit);
+        for (logits, label, _) in &mut known {
+            *label = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        }
+        assert_eq!(fitted(&known).unwrap_err(), FitError::NoTemperature { always_right: true });
+        for (logits, label, _) in &mut known {
+            *label = (0..logits.len()).min_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        }
+        assert_eq!(fitted(&known).unwrap_err(), FitError::NoTemperature { always_right: false });
+    }
+
+    #[test]
+    fn the_hash_of_the_data_knows_labels_and_contents_and_no_order() {
+        let hash = |pairs: &[(&str, &'static str)]| data_hash(pairs.iter().map(|(h, l)| ((*h).to_owned(), *l)));
+        assert_eq!(hash(&[("a", "Kick"), ("b", "Tom")]), hash(&[("b", "Tom"), ("a", "Kick")]));
+        assert_ne!(hash(&[("a", "Kick"), ("b", "Tom")]), hash(&[("a", "Tom"), ("b", "Kick")]));
+    }
+
+    #[test]
+    fn newtons_method_finds_the_curve_that_the_points_were_drawn_from() {
+        let mut numbers = Numbers(8);
+        let points: Vec<(f64, bool)> = (0..20_000)
+            .map(|_| {
+                let odds = 8.0 * numbers.next() - 4.0;
+                (odds, numbers.next() < sigmoid(0.6 * odds - 0.8))
+            })
+            .collect();
+        let [slope, offset] = fit_curve(&points);
+        assert!((slope - 0.6).abs() < 0.03 && (offset + 0.8).abs() < 0.05, "{slope} {offset}");
+    }
+}

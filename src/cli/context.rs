@@ -6,24 +6,36 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
-use crate::classify::{Backend, Classifier};
+use crate::classify::{Backend, Classifier, Ensemble};
 use crate::config::Config;
 use crate::rules::Vocabulary;
 use crate::store::{self, OpenOptions, Store};
 
-/// The model and what belongs to it.
+/// The models and what belongs to them.
 pub struct Ear {
     /// What config.yml says.
     pub config: Config,
     /// What listens.
-    pub classifier: Arc<Classifier>,
+    pub ensemble: Arc<Ensemble>,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
 }
 
 impl Ear {
-    /// Reads config.yml and the model.
+    /// Reads config.yml and the models.
     pub fn new(global: &Global) -> Result<Self, Failure> {
+        Self::of(Self::config(global)?)
+    }
+
+    /// The same without calibrations: one that does not belong to its model is no reason not to fit another.
+    pub fn uncalibrated(global: &Global) -> Result<Self, Failure> {
+        let mut config = Self::config(global)?;
+        config.model.uncalibrated = true;
+        Self::of(config)
+    }
+
+    /// Reads config.yml.
+    pub fn config(global: &Global) -> Result<Config, Failure> {
         let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         if !config.ignored.is_empty() {
             let path = global.config.as_deref().unwrap_or(Path::new("config.yml"));
@@ -33,19 +45,23 @@ impl Ear {
                 config.ignored.join(", ")
             ));
         }
-        let classifier = Classifier::open(&config.model)?;
-        let labels = classifier.labels();
+        Ok(config)
+    }
+
+    fn of(config: Config) -> Result<Self, Failure> {
+        let ensemble = Ensemble::from(Classifier::open(&config.model)?);
+        let labels = ensemble.labels();
         let canonical = labels.names().iter().zip(labels.canonical()).map(|(name, &index)| {
             (name.as_str(), crate::classify::labels::CANONICAL.get(index).copied().unwrap_or("misc"))
         });
         let vocabulary = Vocabulary::new(labels.names().iter().cloned(), canonical)?;
-        Ok(Self { config, classifier: Arc::new(classifier), vocabulary })
+        Ok(Self { config, ensemble: Arc::new(ensemble), vocabulary })
     }
 
-    /// Starts the backend and proves that it runs the model.
+    /// Starts the backend and proves that it runs every model.
     pub fn start(&self) -> Result<String, Failure> {
         let backend = Backend::start(self.config.onnxruntime.as_deref())?;
-        self.classifier.session()?;
+        self.ensemble.check()?;
         Ok(backend.describe())
     }
 

@@ -64,7 +64,7 @@ pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure>
     let pass = Pass {
         root: &root,
         store: &store,
-        classifier: &ear.classifier,
+        ensemble: &ear.ensemble,
         options: PassOptions {
             threads: ear.threads(args.threads.map(usize::from)),
             algorithm: ear.algorithm(),
@@ -81,7 +81,7 @@ pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure>
     bar.finish();
     let summary = result?;
     if args.json {
-        print_json(&summary, &store.folder().display().to_string(), &backend, ear.classifier.model_id())?;
+        print_json(&summary, &store.folder().display().to_string(), &backend, ear.ensemble.id())?;
     } else {
         sentences(&summary).iter().for_each(output::tell);
     }

@@ -38,7 +38,7 @@ impl Known {
         }
         match context::open_store(folder, root, false, "reading") {
             Ok(store) => Ok(Self {
-                catalogue: crate::index::load(&store, &ear.classifier)?,
+                catalogue: crate::index::load(&store, &ear.ensemble)?,
                 overrides: join::load_overrides(&store)?,
                 rules: store.rules()?.active,
             }),

@@ -87,10 +87,10 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let backend = ear.start()?;
     let threads = ear.threads(args.threads.map(usize::from));
     let algorithm = ear.algorithm();
-    let Ear { classifier, vocabulary, .. } = ear;
+    let Ear { ensemble, vocabulary, .. } = ear;
     let report = reporter(args.as_background, root.path().to_owned());
     let options =
-        MountOptions { root, at: at.clone(), store, classifier, vocabulary, backend, threads, algorithm, report };
+        MountOptions { root, at: at.clone(), store, ensemble, vocabulary, backend, threads, algorithm, report };
     let mounted = Mounted::start(options)?;
     let samples = mounted.shared().view().numbers().samples;
     if args.as_background {

@@ -5,17 +5,28 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Analysis, Status};
-use crate::classify::Classifier;
+use super::{Analyses, Judgement, Status, judge};
+use crate::archive::ContentHash;
+use crate::classify::Ensemble;
 use crate::store::{SampleEntry, Store, StoreError};
 use crate::view::{Catalogue, Sample};
 
 /// Why the catalogue could not be loaded.
 pub type JoinError = StoreError;
 
-/// The sample that an entry and the analysis of its content make. Without an analysis it is one that is still to be
+/// What the models of `ensemble` heard in a content, as far as the store knows.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Analyses, StoreError> {
+    let analyses: Result<Vec<_>, _> = ensemble.models().map(|model| store.analysis(hash, model.model_id())).collect();
+    analyses.map(Analyses::from)
+}
+
+/// The sample that an entry and what was heard in its content make. Without any analysis it is one that is still to be
 /// heard, and is shown as such.
-pub fn join(path: &[u8], entry: &SampleEntry, analysis: Option<&Analysis>, classifier: &Classifier) -> Sample {
+pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble: &Ensemble) -> Sample {
+    let analysis = heard.and_then(Analyses::telling);
     let status = match (entry.missing, analysis) {
         (true, _) => Status::Missing,
         (false, Some(analysis)) => analysis.status,
@@ -26,13 +37,8 @@ pub fn join(path: &[u8], entry: &SampleEntry, analysis: Option<&Analysis>, class
         (None, Some(analysis)) => analysis.error.as_deref().map(Box::from),
         (None, None) => Some("not heard yet".into()),
     };
-    let probs = match analysis {
-        Some(analysis) if !analysis.logits.is_empty() => {
-            classifier.calibration().probabilities(&analysis.logits).into_boxed_slice()
-        }
-        _ => [].into(),
-    };
-    Sample {
+    let judgement = heard.map(|heard| judge(heard, ensemble)).unwrap_or_default();
+    let sample = Sample {
         path: path.into(),
         size: entry.size,
         mtime_ns: entry.mtime_ns,
@@ -40,8 +46,37 @@ pub fn join(path: &[u8], entry: &SampleEntry, analysis: Option<&Analysis>, class
         status,
         error,
         attributes: analysis.and_then(|analysis| analysis.attributes.clone()),
-        probs,
-    }
+        probs: [].into(),
+    };
+    judged(sample, judgement)
+}
+
+/// A sample with what an ensemble makes of it.
+fn judged(sample: Sample, judgement: Judgement) -> Sample {
+    Sample { probs: judgement.probs, ..sample }
+}
+
+/// `samples` as `ensemble` judges them by what was heard before; what it has no word on stays as it is.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn judge_again(
+    store: &Store,
+    ensemble: &Ensemble,
+    samples: &[Arc<Sample>],
+) -> Result<Vec<Arc<Sample>>, StoreError> {
+    let one = |sample: &Arc<Sample>| {
+        let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else {
+            return Ok(Arc::clone(sample));
+        };
+        let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
+        Ok(if judgement.probs.is_empty() {
+            Arc::clone(sample)
+        } else {
+            Arc::new(judged((**sample).clone(), judgement))
+        })
+    };
+    samples.par_iter().with_min_len(256).map(one).collect()
 }
 
 /// How many entries are joined at a time.
@@ -51,7 +86,7 @@ const CHUNK: usize = 8192;
 ///
 /// # Errors
 /// Where the store can't be read.
-pub fn load(store: &Store, classifier: &Classifier) -> Result<Catalogue, JoinError> {
+pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
     let mut samples: Vec<Arc<Sample>> = Vec::new();
     let mut entries = store.samples();
     loop {
@@ -63,11 +98,8 @@ pub fn load(store: &Store, classifier: &Classifier) -> Result<Catalogue, JoinErr
             .par_iter()
             .with_min_len(256)
             .map(|(path, entry)| {
-                let analysis = match &entry.hash {
-                    Some(hash) => store.analysis(hash, classifier.model_id())?,
-                    None => None,
-                };
-                Ok(Arc::new(join(path, entry, analysis.as_ref(), classifier)))
+                let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
+                Ok(Arc::new(join(path, entry, heard.as_ref(), ensemble)))
             })
             .collect();
         samples.append(&mut joined?);
@@ -78,8 +110,6 @@ pub fn load(store: &Store, classifier: &Classifier) -> Result<Catalogue, JoinErr
 ///
 /// # Errors
 /// Where the store can't be read.
-pub fn load_overrides(
-    store: &Store,
-) -> Result<HashMap<crate::archive::ContentHash, crate::store::Override>, StoreError> {
+pub fn load_overrides(store: &Store) -> Result<HashMap<ContentHash, crate::store::Override>, StoreError> {
     store.overrides().collect()
 }

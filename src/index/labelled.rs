@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
-use super::analysis::{Analysis, Status};
+use super::analysis::{Analyses, Status};
 use super::listen::{Listener, Source};
 use crate::archive::{ContentHash, HashAlgorithm, kind};
-use crate::classify::{Classifier, Labels, ModelError};
+use crate::classify::{Ensemble, ModelError};
 
 /// Columns that say where a file comes from, the first that is there.
 const KIT_COLUMNS: [&str; 2] = ["kit", "pack"];
@@ -111,12 +111,12 @@ pub fn read_manifest(path: &Path) -> Result<Vec<Line>, ManifestError> {
 pub struct Heard {
     /// Its content.
     pub hash: ContentHash,
-    /// What it is: the place of its label among the model's.
-    pub label: usize,
+    /// What it is, spelt as the first model that has the label spells it.
+    pub label: String,
     /// The kit it is from.
     pub kit: String,
-    /// What the model said.
-    pub analysis: Analysis,
+    /// What the models heard.
+    pub analyses: Analyses,
 }
 
 /// What came of a manifest.
@@ -136,29 +136,28 @@ pub struct Listened {
 
 /// Listens to the files of a manifest. `tell` is called once a file, from any thread. Set `cancel` to stop.
 ///
-/// A file that can't be heard, whose label the model does not know, or that another line gives another label costs
-/// itself alone.
+/// A file that can't be heard, whose label no model knows, or that another line gives another label costs itself alone.
 ///
 /// # Errors
 /// [`ManifestError::Model`] where the model does not run, [`ManifestError::Threads`].
 pub fn listen(
     lines: &[Line],
-    classifier: &Arc<Classifier>,
+    ensemble: &Arc<Ensemble>,
     threads: usize,
     cancel: &AtomicBool,
     tell: &(dyn Fn() + Sync),
 ) -> Result<Listened, ManifestError> {
-    // What is wrong with the model is said once, here.
-    drop(Listener::new(Arc::clone(classifier))?);
-    let labels: Vec<Option<usize>> = lines.iter().map(|line| label_of(classifier.labels(), &line.label)).collect();
+    // What is wrong with a model is said once, here.
+    ensemble.check()?;
+    let labels: Vec<Option<&str>> = lines.iter().map(|line| label_of(ensemble, &line.label)).collect();
     let next = AtomicUsize::new(0);
     let (sender, receiver) = crossbeam_channel::unbounded();
-    let worker = |sender: crossbeam_channel::Sender<(usize, Result<(ContentHash, Analysis), String>)>| {
+    let worker = |sender: crossbeam_channel::Sender<(usize, Sound)>| {
         let mut listener = None;
         while !cancel.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let (Some(line), Some(label)) = (lines.get(index), labels.get(index)) else { return };
-            if label.is_some() && sender.send((index, hear(line, classifier, &mut listener))).is_err() {
+            if label.is_some() && sender.send((index, hear(line, ensemble, &mut listener))).is_err() {
                 return;
             }
             tell();
@@ -178,7 +177,7 @@ pub fn listen(
     drop(sender);
     let mut results: HashMap<usize, _> = receiver.into_iter().collect();
     let mut listened = Listened { interrupted: cancel.load(Ordering::Relaxed), ..Listened::default() };
-    let mut first: HashMap<ContentHash, (usize, u64)> = HashMap::new();
+    let mut first: HashMap<ContentHash, (&str, u64)> = HashMap::new();
     let mut unknown: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
     for (index, (line, label)) in lines.iter().zip(&labels).enumerate() {
         let mut leave_out = |why: String| {
@@ -193,10 +192,10 @@ pub fn listen(
         match results.remove(&index) {
             None => {}
             Some(Err(why)) => leave_out(why),
-            Some(Ok((hash, analysis))) => match first.get(&hash) {
+            Some(Ok((hash, analyses))) => match first.get(&hash) {
                 None => {
                     first.insert(hash, (label, line.number));
-                    listened.heard.push(Heard { hash, label, kit: line.kit.clone(), analysis });
+                    listened.heard.push(Heard { hash, label: label.to_owned(), kit: line.kit.clone(), analyses });
                 }
                 Some((same, _)) if *same == label => listened.repeated += 1,
                 Some((_, number)) => leave_out(format!(
@@ -208,42 +207,47 @@ pub fn listen(
     }
     listened.problems.extend(unknown.into_iter().map(|(label, (number, count))| {
         let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-        format!("line {number}{more}: {}", unknown_label(classifier.labels(), label))
+        format!("line {number}{more}: {}", unknown_label(ensemble, label))
     }));
     Ok(listened)
 }
 
-/// The place of a label among the model's, whatever its case.
-fn label_of(labels: &Labels, name: &str) -> Option<usize> {
-    labels.index_of(name).or_else(|| labels.names().iter().position(|known| known.eq_ignore_ascii_case(name)))
+/// A file's content and what the models heard in it, or why it could not be heard.
+type Sound = Result<(ContentHash, Analyses), String>;
+
+/// All labels of the models, those of the first one first.
+fn labels_of(ensemble: &Ensemble) -> impl Iterator<Item = &str> {
+    ensemble.members().iter().flat_map(|member| member.classifier().labels().names()).map(String::as_str)
 }
 
-fn unknown_label(labels: &Labels, name: &str) -> String {
-    let near = |known: &&String| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
-    let closest = labels.names().iter().max_by(|a, b| near(a).total_cmp(&near(b)));
-    match closest.filter(|closest| near(closest) > 0.6) {
+/// A label as a model spells it, whatever its case here.
+fn label_of<'e>(ensemble: &'e Ensemble, name: &str) -> Option<&'e str> {
+    let exact = labels_of(ensemble).find(|known| *known == name);
+    exact.or_else(|| labels_of(ensemble).find(|known| known.eq_ignore_ascii_case(name)))
+}
+
+fn unknown_label(ensemble: &Ensemble, name: &str) -> String {
+    let near = |known: &str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
+    match labels_of(ensemble).max_by(|a, b| near(a).total_cmp(&near(b))).filter(|closest| near(closest) > 0.6) {
         Some(closest) => format!("the model has no label `{name}`; did you mean `{closest}`?"),
-        None => format!("the model has no label `{name}`; it has {}", labels.names().join(", ")),
+        None => format!("the model has no label `{name}`; it has {}", ensemble.labels().names().join(", ")),
     }
 }
 
-fn hear(
-    line: &Line,
-    classifier: &Arc<Classifier>,
-    listener: &mut Option<Listener>,
-) -> Result<(ContentHash, Analysis), String> {
+fn hear(line: &Line, ensemble: &Arc<Ensemble>, listener: &mut Option<Listener>) -> Sound {
     let bytes = std::fs::read(&line.path).map_err(|error| error.to_string())?;
     let hash = ContentHash::of(HashAlgorithm::Xxh3, &bytes);
     let listener = match listener {
         Some(listener) => listener,
-        None => listener.insert(Listener::new(Arc::clone(classifier)).map_err(|error| error.to_string())?),
+        None => listener.insert(Listener::new(Arc::clone(ensemble)).map_err(|error| error.to_string())?),
     };
     let name = line.path.file_name().unwrap_or_default().as_bytes();
     let extension = kind::extension(name).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
-    let analysis = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, extension.as_deref());
-    match analysis.status {
-        Status::Ok => Ok((hash, analysis)),
-        status => Err(analysis.error.unwrap_or_else(|| status.name().to_owned())),
+    let analyses = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, extension.as_deref());
+    match analyses.telling() {
+        Some(analysis) if analysis.status == Status::Ok => Ok((hash, analyses)),
+        Some(analysis) => Err(analysis.error.clone().unwrap_or_else(|| analysis.status.name().to_owned())),
+        None => Err("no model heard it".to_owned()),
     }
 }
 
@@ -291,16 +295,16 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             std::fs::copy(&sound, folder.path().join(format!("archive/{name}.wav"))).unwrap();
         }
-        let classifier = Arc::new(Classifier::embedded().unwrap());
+        let ensemble = Arc::new(Ensemble::embedded().unwrap());
         let told = AtomicUsize::new(0);
-        let tell = || drop(told.fetch_add(1, Ordering::Relaxed));
+        let tell = || _ = told.fetch_add(1, Ordering::Relaxed);
         let lines = read_manifest(&path).unwrap();
-        let listened = listen(&lines, &classifier, 2, &AtomicBool::new(false), &tell).unwrap();
+        let listened = listen(&lines, &ensemble, 2, &AtomicBool::new(false), &tell).unwrap();
         assert_eq!((listened.heard.len(), listened.repeated, listened.interrupted), (1, 1, false));
         assert_eq!(told.into_inner(), 8);
         let heard = &listened.heard[0];
-        assert_eq!(classifier.labels().names()[heard.label], "Kick");
-        assert_eq!(heard.analysis.logits.len(), 34);
+        assert_eq!(heard.label, "Kick");
+        assert_eq!(heard.analyses.get(0).unwrap().logits.len(), 34);
         let problems = listened.problems;
         assert_eq!((listened.left_out, problems.len()), (6, 5), "{problems:?}");
         assert!(problems[0].starts_with("line 4: ") && problems[0].contains("another label in line 2"));

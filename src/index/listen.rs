@@ -1,59 +1,78 @@
-//! Listens to one file: decode, features, model. What goes wrong costs that one file.
+//! Listens to one file: decode, features, models. What goes wrong costs that one file.
 
 use std::sync::Arc;
 
-use super::analysis::{Analysis, Status};
+use super::analysis::{Analyses, Analysis, Status};
 pub use crate::audio::Source;
 use crate::audio::features::Unheard;
 use crate::audio::{Attributes, DecodeError, Decoder, Extractor};
-use crate::classify::{Classifier, ModelError, Session};
+use crate::classify::{Ensemble, ModelError, Session};
 
-/// Turns files into analyses; keeps its buffers and its session between them. One per thread.
+/// Turns files into analyses; keeps its buffers and its sessions between them. One per thread.
 pub struct Listener {
-    classifier: Arc<Classifier>,
+    ensemble: Arc<Ensemble>,
     decoder: Decoder,
     extractor: Extractor,
-    /// `None` after a panic, until the next file builds a new one.
-    session: Option<Session>,
+    /// One a model; `None` after a panic, until the next file builds a new one.
+    sessions: Vec<Option<Session>>,
 }
 
 impl Listener {
-    /// A listener that uses `classifier`.
+    /// A listener with the ears of `ensemble`.
     ///
     /// # Errors
-    /// [`ModelError`] where the backend can't run the model.
-    pub fn new(classifier: Arc<Classifier>) -> Result<Self, ModelError> {
-        let session = Some(classifier.session()?);
-        Ok(Self { classifier, decoder: Decoder::new(), extractor: Extractor::new(), session })
+    /// [`ModelError`] where the backend can't run a model.
+    pub fn new(ensemble: Arc<Ensemble>) -> Result<Self, ModelError> {
+        let sessions: Result<Vec<_>, _> = ensemble.models().map(|model| model.session().map(Some)).collect();
+        Ok(Self { sessions: sessions?, ensemble, decoder: Decoder::new(), extractor: Extractor::new() })
     }
 
-    /// What the file sounds like. `size` is the whole file's size in bytes, `extension` its extension without the
-    /// dot, believed only where the content does not say what it is.
+    /// What the file sounds like to every model. `size` is the whole file's size in bytes, `extension` its extension
+    /// without the dot, believed only where the content does not say what it is.
     ///
     /// Never fails and never panics: an [`Analysis`] that is not [`Status::Ok`] says why.
-    pub fn listen(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analysis {
-        self.guard(|listener| listener.hear(source, size, extension))
+    pub fn listen(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analyses {
+        self.complete(Analyses::unheard(self.sessions.len()), source, size, extension)
+    }
+
+    /// Lets the models that are missing in `heard` listen, and no others: the file is decoded once.
+    pub fn complete(&mut self, mut heard: Analyses, source: Source, size: u64, extension: Option<&str>) -> Analyses {
+        let missing: Vec<usize> = heard.missing().collect();
+        if let Err(analysis) = self.guard(|listener| listener.hear(source, size, extension, &missing, &mut heard)) {
+            // What stopped all of them stopped each.
+            let unheard: Vec<usize> = heard.missing().collect();
+            unheard.into_iter().for_each(|index| heard.set(index, analysis.clone()));
+        }
+        heard
     }
 
     /// Runs `hear` and turns a panic into a failed analysis.
-    fn guard(&mut self, hear: impl FnOnce(&mut Self) -> Analysis) -> Analysis {
+    fn guard(&mut self, hear: impl FnOnce(&mut Self) -> Result<(), Analysis>) -> Result<(), Analysis> {
         // Whatever a panic leaves half-done is thrown away below. It is told in the file's analysis; on stderr it would
         // only tear the progress bar.
         let caught = crate::catch_quietly(|| hear(self));
         caught.unwrap_or_else(|payload| {
             self.decoder = Decoder::new();
             self.extractor = Extractor::new();
-            self.session = None;
+            self.sessions.fill_with(|| None);
             let message = payload
                 .downcast_ref::<&str>()
                 .copied()
                 .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("no message");
-            failed(Status::LoadError, format!("the decoder panicked: {message}"), None)
+            Err(failed(Status::LoadError, format!("the decoder panicked: {message}"), None))
         })
     }
 
-    fn hear(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analysis {
+    /// Fills in what the models at `missing` hear. Fails where none of them can hear anything.
+    fn hear(
+        &mut self,
+        source: Source,
+        size: u64,
+        extension: Option<&str>,
+        missing: &[usize],
+        heard: &mut Analyses,
+    ) -> Result<(), Analysis> {
         let decoded = match self.decoder.decode(source, size, extension) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -61,7 +80,7 @@ impl Listener {
                     DecodeError::Unsupported(_) => Status::Unsupported,
                     DecodeError::Damaged { .. } | DecodeError::Io(_) => Status::LoadError,
                 };
-                return failed(status, error.to_string(), None);
+                return Err(failed(status, error.to_string(), None));
             }
         };
         let sound = self.extractor.extract(decoded.samples, decoded.sample_rate);
@@ -81,17 +100,25 @@ impl Listener {
                     Unheard::TooShort => Status::TooShort,
                     Unheard::Silent => Status::Silent,
                 };
-                return failed(status, unheard.to_string(), attributes);
+                return Err(failed(status, unheard.to_string(), attributes));
             }
         };
-        let logits = match &mut self.session {
-            Some(session) => session.logits(&features),
-            empty => self.classifier.session().and_then(|session| empty.insert(session).logits(&features)),
-        };
-        match logits {
-            Ok(logits) => Analysis { status: Status::Ok, error: None, attributes, logits },
-            Err(error) => failed(Status::LoadError, error.to_string(), attributes),
+        for (index, (model, session)) in self.ensemble.models().zip(&mut self.sessions).enumerate() {
+            if !missing.contains(&index) {
+                continue;
+            }
+            let logits = match session {
+                Some(session) => session.logits(&features),
+                empty => model.session().and_then(|session| empty.insert(session).logits(&features)),
+            };
+            let attributes = attributes.clone();
+            let analysis = match logits {
+                Ok(logits) => Analysis { status: Status::Ok, error: None, attributes, logits },
+                Err(error) => failed(Status::LoadError, error.to_string(), attributes),
+            };
+            heard.set(index, analysis);
         }
+        Ok(())
     }
 }
 
@@ -121,7 +148,7 @@ mod tests {
     }
 
     fn listener() -> Listener {
-        Listener::new(Arc::new(Classifier::embedded().unwrap())).unwrap()
+        Listener::new(Arc::new(Ensemble::embedded().unwrap())).unwrap()
     }
 
     #[test]
@@ -134,10 +161,11 @@ mod tests {
         let in_memory = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, Some("wav"));
         let on_disk = listener.listen(Source::File(&file), bytes.len() as u64, Some("wav"));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(in_memory.status, Status::Ok, "{:?}", in_memory.error);
-        assert_eq!(in_memory.logits.len(), 34);
         assert_eq!(in_memory, on_disk);
-        let attributes = in_memory.attributes.unwrap();
+        let heard = in_memory.get(0).unwrap();
+        assert_eq!(heard.status, Status::Ok, "{:?}", heard.error);
+        assert_eq!(heard.logits.len(), 34);
+        let attributes = heard.attributes.as_ref().unwrap();
         assert_eq!((attributes.sample_rate, attributes.channels, attributes.codec.as_str()), (44_100, 1, "pcm_s16le"));
         assert!((attributes.duration_sec - 0.5).abs() < 1e-4);
     }
@@ -146,9 +174,10 @@ mod tests {
     fn a_file_that_is_not_heard_says_why() {
         let mut listener = listener();
         let mut status = |bytes: &[u8], extension| {
-            let analysis = listener.listen(Source::Bytes(bytes), bytes.len() as u64, Some(extension));
+            let heard = listener.listen(Source::Bytes(bytes), bytes.len() as u64, Some(extension));
+            let analysis = heard.get(0).unwrap();
             assert!(analysis.logits.is_empty());
-            assert!(analysis.error.is_some_and(|error| !error.is_empty()));
+            assert!(analysis.error.as_ref().is_some_and(|error| !error.is_empty()));
             (analysis.status, analysis.attributes.is_some())
         };
         let whole = kick(8_000);
@@ -169,7 +198,7 @@ mod tests {
         let mut listener = listener();
         let bytes = kick(44_100);
         let before = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None);
-        let after_panic = listener.guard(|_| panic!("a decoder's bug"));
+        let after_panic = listener.guard(|_| panic!("a decoder's bug")).unwrap_err();
         assert_eq!(after_panic.status, Status::LoadError);
         assert!(after_panic.error.unwrap().contains("a decoder's bug"));
         assert_eq!(listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None), before);

@@ -2,12 +2,14 @@
 
 pub mod analysis;
 pub mod join;
+pub mod judge;
 pub mod labelled;
 pub mod listen;
 pub mod pass;
 pub mod record;
 
-pub use analysis::{Analysis, Status};
-pub use join::{JoinError, join, load};
+pub use analysis::{Analyses, Analysis, Status};
+pub use join::{JoinError, analyses, join, load};
+pub use judge::{Judgement, judge};
 pub use listen::Listener;
 pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};

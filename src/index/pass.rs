@@ -12,12 +12,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
 use super::listen::{Listener, Source};
-use super::{Analysis, Status};
+use super::{Analyses, Analysis, Status, analyses};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{
     ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
 };
-use crate::classify::Classifier;
+use crate::classify::{Classifier, Ensemble};
 use crate::store::{SampleEntry, Store, StoreError};
 
 /// Files up to this size (bytes) are held in memory while they are heard; larger ones are hashed and decoded through
@@ -63,7 +63,7 @@ pub struct Update {
     /// What the store holds of it.
     pub entry: SampleEntry,
     /// What was heard in it; none where it could not be read or is missing.
-    pub analysis: Option<Arc<Analysis>>,
+    pub heard: Option<Arc<Analyses>>,
 }
 
 /// What a pass tells while it runs.
@@ -125,7 +125,7 @@ pub struct Pass<'a> {
     /// Where it is recorded.
     pub store: &'a Store,
     /// What listens.
-    pub classifier: &'a Arc<Classifier>,
+    pub ensemble: &'a Arc<Ensemble>,
     /// How.
     pub options: PassOptions,
     /// Set from anywhere to stop; the next pass goes on from there.
@@ -145,8 +145,8 @@ struct Comparison {
 struct Heard {
     update: Update,
     hash: Option<ContentHash>,
-    /// Present where this thread listened; none where the content was known.
-    fresh: bool,
+    /// The models that listened now; the others knew the content, or another thread listens to it.
+    fresh: Vec<usize>,
 }
 
 impl Pass<'_> {
@@ -217,7 +217,6 @@ impl Pass<'_> {
 
     /// What there is to do: both lists are ordered by path, so one walk along them tells new, changed and gone.
     fn compare(&self, discovery: &Discovery, summary: &mut Summary) -> Result<Comparison, PassError> {
-        let model = self.classifier.model_id();
         let (mut work, mut gone) = (Vec::new(), Vec::new());
         let mut known = self.store.samples().peekable();
         let mut known_present = 0u64;
@@ -240,9 +239,7 @@ impl Pass<'_> {
             let unchanged = match &entry {
                 Some(entry) if entry.size == found.size && entry.mtime_ns == found.mtime_ns && !entry.missing => {
                     match entry.hash {
-                        Some(hash) if hash.algorithm() == self.options.algorithm => {
-                            self.store.has_analysis(&hash, model)?
-                        }
+                        Some(hash) if hash.algorithm() == self.options.algorithm => self.is_heard(&hash)?,
                         _ => false,
                     }
                 }
@@ -260,6 +257,16 @@ impl Pass<'_> {
             lost(path, entry, &mut gone);
         }
         Ok(Comparison { work, gone, known: known_present })
+    }
+
+    /// Whether every model has heard a content.
+    fn is_heard(&self, hash: &ContentHash) -> Result<bool, StoreError> {
+        for model in self.ensemble.models() {
+            if !self.store.has_analysis(hash, model.model_id())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn hear_all(
@@ -328,8 +335,8 @@ impl Pass<'_> {
                     unreadable: Some(error.to_string()),
                     missing: false,
                 };
-                let update = Update { path: found.path.clone(), entry, analysis: None };
-                Heard { update, hash: None, fresh: false }
+                let update = Update { path: found.path.clone(), entry, heard: None };
+                Heard { update, hash: None, fresh: Vec::new() }
             }
         }
     }
@@ -361,28 +368,28 @@ impl Pass<'_> {
         }
         let hash = hasher.finish();
         let entry = SampleEntry { size, mtime_ns: mtime, hash: Some(hash), unreadable: None, missing: false };
-        let update = |analysis| Update { path: found.path.clone(), entry: entry.clone(), analysis };
+        let update = |heard| Update { path: found.path.clone(), entry: entry.clone(), heard };
         let store_failed = |error: StoreError| io::Error::other(error.to_string());
-        let model = self.classifier.model_id();
-        if let Some(known) = self.store.analysis(&hash, model).map_err(store_failed)? {
-            return Ok(Heard { update: update(Some(Arc::new(known))), hash: Some(hash), fresh: false });
+        let known = analyses(self.store, &hash, self.ensemble).map_err(store_failed)?;
+        if known.is_complete() {
+            return Ok(Heard { update: update(Some(Arc::new(known))), hash: Some(hash), fresh: Vec::new() });
         }
         let first = in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
         if !first {
             // Another thread listens to the same bytes now: the writer joins the two.
-            return Ok(Heard { update: update(None), hash: Some(hash), fresh: false });
+            return Ok(Heard { update: update(None), hash: Some(hash), fresh: Vec::new() });
         }
         let listener = match listener {
             Some(listener) => listener,
-            None => listener.insert(
-                Listener::new(Arc::clone(self.classifier)).map_err(|error| io::Error::other(error.to_string()))?,
-            ),
+            None => listener
+                .insert(Listener::new(Arc::clone(self.ensemble)).map_err(|error| io::Error::other(error.to_string()))?),
         };
         let source = if whole { Source::Bytes(&bytes) } else { Source::File(&file) };
         let name =
             crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
-        let analysis = listener.listen(source, size, name.as_deref());
-        Ok(Heard { update: update(Some(Arc::new(analysis))), hash: Some(hash), fresh: true })
+        let fresh = known.missing().collect();
+        let heard = listener.complete(known, source, size, name.as_deref());
+        Ok(Heard { update: update(Some(Arc::new(heard))), hash: Some(hash), fresh })
     }
 
     /// Takes what was heard and writes it in batches.
@@ -401,7 +408,7 @@ impl Pass<'_> {
             if let Ok(heard) = message {
                 match heard.hash {
                     // A twin of something another thread is listening to.
-                    Some(_) if heard.update.analysis.is_none() => waiting.push(heard),
+                    Some(_) if heard.update.heard.is_none() => waiting.push(heard),
                     _ => batch.push(heard),
                 }
             }
@@ -411,13 +418,10 @@ impl Pass<'_> {
             self.write(&mut batch, summary, tell)?;
             let mut still = Vec::new();
             for mut twin in waiting.drain(..) {
-                let known = match &twin.hash {
-                    Some(hash) => self.store.analysis(hash, self.classifier.model_id())?,
-                    None => None,
-                };
-                match known {
-                    Some(analysis) => {
-                        twin.update.analysis = Some(Arc::new(analysis));
+                let known = twin.hash.map(|hash| analyses(self.store, &hash, self.ensemble)).transpose()?;
+                match known.filter(Analyses::is_complete) {
+                    Some(known) => {
+                        twin.update.heard = Some(Arc::new(known));
                         batch.push(twin);
                     }
                     None => still.push(twin),
@@ -441,23 +445,36 @@ impl Pass<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut fresh = Vec::with_capacity(batch.len());
         let updates: Vec<Update> = batch
             .drain(..)
             .map(|heard| {
                 summary.heard += 1;
-                summary.duplicates += u64::from(heard.hash.is_some() && !heard.fresh);
-                let status = heard.update.analysis.as_ref().map_or(Status::LoadError, |analysis| analysis.status);
+                summary.duplicates += u64::from(heard.hash.is_some() && heard.fresh.is_empty());
+                let analysis = heard.update.heard.as_deref().and_then(Analyses::telling);
+                let status = analysis.map_or(Status::LoadError, |analysis| analysis.status);
                 if status.is_error() {
                     *summary.failed.entry(status).or_default() += 1;
                 }
+                fresh.push(heard.fresh);
                 heard.update
             })
             .collect();
-        let analyses: Vec<(ContentHash, &Analysis)> =
-            updates.iter().filter_map(|update| Some((update.entry.hash?, update.analysis.as_deref()?))).collect();
+        let models: Vec<&str> = self.ensemble.models().map(Classifier::model_id).collect();
+        let analyses: Vec<(ContentHash, &str, &Analysis)> = updates
+            .iter()
+            .zip(&fresh)
+            .filter_map(|(update, fresh)| Some((update.entry.hash?, update.heard.as_deref()?, fresh)))
+            .flat_map(|(hash, heard, fresh)| {
+                fresh
+                    .iter()
+                    .filter_map(|&index| Some((hash, *models.get(index)?, heard.get(index)?)))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
         let samples: Vec<(&[u8], &SampleEntry)> =
             updates.iter().map(|update| (&update.path[..], &update.entry)).collect();
-        self.store.record(self.classifier.model_id(), &analyses, &samples)?;
+        self.store.record(&analyses, &samples)?;
         tell(Progress::Recorded(&updates));
         Ok(())
     }
@@ -500,10 +517,10 @@ impl Pass<'_> {
         tell(Progress::Moved(&moved));
         let updates: Vec<Update> = missing
             .into_iter()
-            .map(|(path, entry)| Update { path, entry: SampleEntry { missing: true, ..entry }, analysis: None })
+            .map(|(path, entry)| Update { path, entry: SampleEntry { missing: true, ..entry }, heard: None })
             .collect();
         let samples: Vec<(&[u8], &SampleEntry)> = updates.iter().map(|u| (&u.path[..], &u.entry)).collect();
-        self.store.record(self.classifier.model_id(), &[], &samples)?;
+        self.store.record(&[], &samples)?;
         tell(Progress::Recorded(&updates));
         Ok(())
     }

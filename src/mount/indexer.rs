@@ -12,8 +12,8 @@ use crossbeam_channel::{Receiver, after, never, select};
 use super::keeper::{KeeperHandle, Shared};
 use crate::archive::ArchiveRoot;
 use crate::archive::watch::{Changes, Watcher};
-use crate::classify::Classifier;
-use crate::index::{Pass, PassError, PassOptions, Progress, Status, Summary};
+use crate::classify::Ensemble;
+use crate::index::{Analyses, Pass, PassError, PassOptions, Progress, Status, Summary};
 use crate::store::Store;
 
 /// What the indexer is asked for.
@@ -45,7 +45,7 @@ pub enum Report<'a> {
 pub(super) struct Indexer {
     pub root: Arc<ArchiveRoot>,
     pub store: Arc<Store>,
-    pub classifier: Arc<Classifier>,
+    pub ensemble: Arc<Ensemble>,
     pub options: PassOptions,
     pub keeper: KeeperHandle,
     pub shared: Arc<Shared>,
@@ -116,7 +116,8 @@ impl Indexer {
             }
             Progress::Recorded(updates) => {
                 let failed = |u: &&crate::index::Update| {
-                    !u.entry.missing && u.analysis.as_ref().is_none_or(|analysis| analysis.status != Status::Ok)
+                    let told = u.heard.as_deref().and_then(Analyses::telling);
+                    !u.entry.missing && told.is_none_or(|analysis| analysis.status != Status::Ok)
                 };
                 let failed = updates.iter().filter(failed).count() as u64;
                 let heard = updates.iter().filter(|update| !update.entry.missing).count() as u64;
@@ -135,7 +136,7 @@ impl Indexer {
         Pass {
             root: &self.root,
             store: &self.store,
-            classifier: &self.classifier,
+            ensemble: &self.ensemble,
             options: self.options.clone(),
             cancel: &self.cancel,
         }

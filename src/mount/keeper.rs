@@ -17,7 +17,7 @@ use super::errno::FsError;
 use super::notify::Invalidate;
 use super::status::{Facts, IndexProgress};
 use crate::archive::ContentHash;
-use crate::classify::Classifier;
+use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
@@ -44,6 +44,8 @@ pub(super) enum Message {
     Changed { sample: Arc<Sample>, answer: Answer },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
+    /// Look whether calibrations changed on disk, and judge everything anew where they did.
+    JudgeAgain { answer: Answer },
     /// Answer when everything before is done.
     After { answer: Answer },
     /// The kernel may remember names from before the last change.
@@ -85,6 +87,8 @@ pub struct Shared {
     pub facts: Facts,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
+    /// What judges what was heard.
+    pub ensemble: ArcSwap<Ensemble>,
 }
 
 impl Shared {
@@ -98,7 +102,7 @@ impl Shared {
 pub struct Keeper {
     shared: Arc<Shared>,
     store: Arc<Store>,
-    classifier: Arc<Classifier>,
+    ensemble: Arc<Ensemble>,
     kernel: Arc<dyn Invalidate>,
     router: Arc<Router>,
     labels: Arc<[String]>,
@@ -126,6 +130,7 @@ impl KeeperHandle {
                 | Message::Override { answer, .. }
                 | Message::Changed { answer, .. }
                 | Message::Show { answer }
+                | Message::JudgeAgain { answer }
                 | Message::After { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. } | Message::Moved { .. } | Message::Forget | Message::Stop => {}
             }
@@ -165,7 +170,7 @@ impl Keeper {
     /// Where the store can't be read.
     pub fn load(
         store: Arc<Store>,
-        classifier: Arc<Classifier>,
+        ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
         facts: Facts,
     ) -> Result<Self, StoreError> {
@@ -184,8 +189,8 @@ impl Keeper {
         let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
         let router = Arc::new(Router::new(&rules, &vocabulary));
         let overrides = join::load_overrides(&store)?;
-        let catalogue = Arc::new(join::load(&store, &classifier)?);
-        let labels: Arc<[String]> = classifier.labels().names().into();
+        let catalogue = Arc::new(join::load(&store, &ensemble)?);
+        let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
         let view = ViewInput {
             catalogue: Arc::clone(&catalogue),
@@ -211,11 +216,12 @@ impl Keeper {
             progress: Mutex::default(),
             facts,
             vocabulary,
+            ensemble: ArcSwap::new(Arc::clone(&ensemble)),
         });
         Ok(Self {
             shared,
             store,
-            classifier,
+            ensemble,
             kernel: Arc::new(super::notify::NoKernel),
             router,
             labels,
@@ -289,6 +295,9 @@ impl Keeper {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
                 }
+                Some(Message::JudgeAgain { answer }) => {
+                    answer(self.guarded(Self::judge_again));
+                }
                 Some(Message::Save { text, rules, answer }) => {
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
@@ -344,6 +353,30 @@ impl Keeper {
         self.swap(view);
     }
 
+    /// Takes up calibrations that changed on disk. One that is refused leaves what is in force.
+    fn judge_again(&mut self) {
+        let error = match self.ensemble.recalibrated() {
+            Ok(None) => None,
+            Ok(Some(ensemble)) => self.judge_by(ensemble).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &error {
+            log::warn!("what is in force stays: {error}");
+        }
+        self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner).judging_error = error;
+    }
+
+    fn judge_by(&mut self, ensemble: Ensemble) -> Result<(), StoreError> {
+        let samples = join::judge_again(&self.store, &ensemble, self.catalogue.samples())?;
+        self.pending = join::judge_again(&self.store, &ensemble, &self.pending)?;
+        self.catalogue = Arc::new(Catalogue::new(samples));
+        self.ensemble = Arc::new(ensemble);
+        self.shared.ensemble.store(Arc::clone(&self.ensemble));
+        self.show();
+        log::info!("another calibration is in force: view {}", self.shared.view().epoch);
+        Ok(())
+    }
+
     fn swap(&mut self, view: View) {
         self.shared.view.store(Arc::new(view));
         self.kernel.view_changed();
@@ -396,10 +429,10 @@ impl Keeper {
         let mut changed_inos = Vec::new();
         for update in updates {
             let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
-            let sample = match (&update.analysis, known) {
+            let sample = match (&update.heard, known) {
                 // What was heard in a file that has gone is still known.
                 (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..(*known).clone() },
-                _ => join(&update.path, &update.entry, update.analysis.as_deref(), &self.classifier),
+                _ => join(&update.path, &update.entry, update.heard.as_deref(), &self.ensemble),
             };
             // The kernel may remember the old bytes of a file that was heard again.
             let changed = self.catalogue.by_path(&update.path).filter(|(_, known)| {

@@ -21,7 +21,7 @@ use super::platform::{self, State};
 use super::status::Facts;
 use crate::archive::{ArchiveRoot, HashAlgorithm};
 use crate::audio::features::FEATURES_VERSION;
-use crate::classify::Classifier;
+use crate::classify::Ensemble;
 use crate::index::PassOptions;
 use crate::rules::Vocabulary;
 use crate::store::{Store, StoreError};
@@ -114,7 +114,7 @@ pub struct MountOptions {
     /// What is known of the archive.
     pub store: Arc<Store>,
     /// What listens.
-    pub classifier: Arc<Classifier>,
+    pub ensemble: Arc<Ensemble>,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
     /// What runs the model, in words.
@@ -193,15 +193,15 @@ impl Mounted {
     /// # Errors
     /// As [`MountError`] tells; nothing stays mounted then.
     pub fn start(options: MountOptions) -> Result<Self, MountError> {
-        let MountOptions { root, at, store, classifier, vocabulary, backend, threads, algorithm, report } = options;
+        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, report } = options;
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
             backend,
-            model: classifier.model_id().to_owned(),
+            model: ensemble.id().to_owned(),
             features: FEATURES_VERSION.to_owned(),
         };
-        let keeper = Keeper::load(Arc::clone(&store), Arc::clone(&classifier), vocabulary, facts)?;
+        let keeper = Keeper::load(Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();
         let (handle, messages) = Keeper::channel();
         let (requests, asked) = unbounded();
@@ -241,7 +241,7 @@ impl Mounted {
         let indexer = Indexer {
             root,
             store: Arc::clone(&store),
-            classifier,
+            ensemble,
             options: PassOptions { threads, algorithm, exclude, forget_missing: false },
             keeper: handle.clone(),
             shared: Arc::clone(&shared),

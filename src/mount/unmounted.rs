@@ -14,7 +14,7 @@ use super::session::MountError;
 use super::status::Facts;
 use crate::archive::ArchiveRoot;
 use crate::audio::features::FEATURES_VERSION;
-use crate::classify::Classifier;
+use crate::classify::Ensemble;
 use crate::rules::Vocabulary;
 use crate::store::Store;
 
@@ -37,17 +37,17 @@ impl Unmounted {
     pub fn start(
         root: Arc<ArchiveRoot>,
         store: Arc<Store>,
-        classifier: Arc<Classifier>,
+        ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
     ) -> Result<Self, MountError> {
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
             backend: String::new(),
-            model: classifier.model_id().to_owned(),
+            model: ensemble.id().to_owned(),
             features: FEATURES_VERSION.to_owned(),
         };
-        let loaded = Keeper::load(store, classifier, vocabulary, facts)?;
+        let loaded = Keeper::load(store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();
         let (keeper, messages) = Keeper::channel();
         let (indexer, requests) = unbounded();

@@ -163,15 +163,14 @@ impl Store {
         self.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
     }
 
-    /// Writes a batch of what was heard. Analyses go first, so that no sample ever points at one that is not there.
+    /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go first, so that no sample ever points at one that is not there.
     pub fn record(
         &self,
-        model: &str,
-        analyses: &[(ContentHash, &Analysis)],
+        analyses: &[(ContentHash, &str, &Analysis)],
         samples: &[(&[u8], &SampleEntry)],
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        for (hash, analysis) in analyses {
+        for (hash, model, analysis) in analyses {
             batch.insert(analysis_key(hash, model), self.encode(analysis)?);
         }
         self.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;

@@ -17,10 +17,10 @@ use drumfs::rules::{Router, Rules, Vocabulary};
 use drumfs::store::{Override, SampleEntry, Store};
 use drumfs::view::{Catalogue, Ino, View, ViewInput, control_ino};
 
-use crate::support::{Place, classifier};
+use crate::support::{Place, ensemble};
 
 pub static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
-    let labels = classifier().labels();
+    let labels = ensemble().labels();
     let canonical = labels.names().iter().zip(labels.canonical());
     let canonical = canonical.map(|(name, &index)| (name.as_str(), CANONICAL.get(index).copied().unwrap_or("misc")));
     Vocabulary::new(labels.names().iter().cloned(), canonical).unwrap()
@@ -70,7 +70,7 @@ impl Bench {
         let store = Arc::new(self.place.open().unwrap().store);
         let root = Arc::new(ArchiveRoot::new(&self.place.archive()).unwrap());
         self.store = Some(Arc::clone(&store));
-        let running = Unmounted::start(root, store, Arc::clone(classifier()), VOCABULARY.clone());
+        let running = Unmounted::start(root, store, Arc::clone(ensemble()), VOCABULARY.clone());
         self.running = Some(running.unwrap());
     }
 
@@ -162,9 +162,9 @@ impl Bench {
     fn hand_over(&self, path: &[u8]) {
         let (entry, analysis) = self.known[path].clone();
         let hash = entry.hash.unwrap();
-        self.store.as_ref().unwrap().record(classifier().model_id(), &[(hash, &analysis)], &[(path, &entry)]).unwrap();
-        let analysis = (!entry.missing).then(|| Arc::new(analysis));
-        let update = Update { path: path.to_vec(), entry, analysis };
+        self.store.as_ref().unwrap().record(&[(hash, ensemble().id(), &analysis)], &[(path, &entry)]).unwrap();
+        let heard = (!entry.missing).then(|| Arc::new(analysis.into()));
+        let update = Update { path: path.to_vec(), entry, heard };
         self.running.as_ref().unwrap().keeper().heard(&[update]);
     }
 
@@ -178,7 +178,7 @@ impl Bench {
         let samples = self
             .known
             .iter()
-            .map(|(path, (entry, analysis))| Arc::new(join(path, entry, Some(analysis), classifier())));
+            .map(|(path, (entry, analysis))| Arc::new(join(path, entry, Some(&analysis.clone().into()), ensemble())));
         let said: HashMap<ContentHash, Override> = self
             .said
             .iter()

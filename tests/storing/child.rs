@@ -70,7 +70,7 @@ fn read(store: &Store) {
             Ok((_, entry)) => {
                 samples += 1;
                 if let Some(hash) = entry.hash
-                    && let Err(error) = store.analysis(&hash, crate::support::classifier().model_id())
+                    && let Err(error) = store.analysis(&hash, crate::support::ensemble().leading().model_id())
                 {
                     failed.push(error.to_string());
                 }

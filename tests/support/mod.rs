@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use drumfs::archive::{ContentHash, HashAlgorithm};
-use drumfs::classify::Classifier;
+use drumfs::classify::Ensemble;
 use drumfs::index::Analysis;
 use drumfs::store::{OpenOptions, Opened, SampleEntry, StoreError};
 
@@ -239,7 +239,7 @@ impl Known {
         };
         let store = options.open().unwrap().store;
         let samples: BTreeMap<_, _> = store.samples().map(Result::unwrap).collect();
-        let model = classifier().model_id();
+        let model = ensemble().leading().model_id();
         let heard = samples
             .values()
             .filter_map(|entry| entry.hash)
@@ -273,9 +273,9 @@ impl Known {
 }
 
 /// The model that is compiled in, read once.
-pub fn classifier() -> &'static Arc<Classifier> {
-    static CLASSIFIER: OnceLock<Arc<Classifier>> = OnceLock::new();
-    CLASSIFIER.get_or_init(|| Arc::new(Classifier::embedded().unwrap()))
+pub fn ensemble() -> &'static Arc<Ensemble> {
+    static ENSEMBLE: OnceLock<Arc<Ensemble>> = OnceLock::new();
+    ENSEMBLE.get_or_init(|| Arc::new(Ensemble::embedded().unwrap()))
 }
 
 /// What can be told of a file or folder without and with reading it: mode, size, time, content.
