@@ -100,6 +100,7 @@ impl Config {
                 label_mapping: at(text.label_map),
                 canonical_mapping: at(text.canonical_mapping),
                 calibration: at(text.calibration),
+                uncalibrated: false,
             },
             onnxruntime: at(text.onnxruntime),
             hash_algorithm,

@@ -20,6 +20,7 @@ pub mod config;
 pub mod index;
 pub mod learn;
 pub mod mount;
+pub mod report;
 pub mod rules;
 pub mod store;
 pub mod view;

@@ -45,6 +45,11 @@ impl Ensemble {
         Classifier::embedded().map(Self::from)
     }
 
+    /// What was learnt from corrections, which the leading model alone does.
+    pub fn head(&self) -> Option<&Head> {
+        self.members.first().and_then(Member::head)
+    }
+
     /// The same models, the leading one with another head, or none.
     pub fn with_head(&self, head: Option<Head>) -> Self {
         let mut changed = self.clone();
@@ -77,6 +82,23 @@ impl Ensemble {
     /// What is written into records as the model: the model's id, or the ids joined with ` + `.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// This ensemble with the calibrations that are in force now, from disk; none where they are what they were.
+    ///
+    /// # Errors
+    /// [`ModelError`] where one can't be read or belongs to another model or label order.
+    pub fn recalibrated(&self) -> Result<Option<Self>, ModelError> {
+        let mut changed = false;
+        let mut ensemble = self.clone();
+        for member in &mut ensemble.members {
+            let calibration = member.classifier.read_calibration()?;
+            if calibration != *member.classifier.calibration() {
+                member.classifier = member.classifier.with_calibration(calibration);
+                changed = true;
+            }
+        }
+        Ok(changed.then_some(ensemble))
     }
 
     /// Proves that the backend runs every model. Starts it if nobody has.

@@ -17,6 +17,7 @@ use super::calibration::{Calibration, CalibrationError};
 use super::embedding::Embedding;
 use super::knowledge::{Knowledge, KnowledgeError, Owner};
 use super::labels::{Labels, LabelsError};
+use super::places;
 use crate::audio::{FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
 const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
@@ -122,8 +123,13 @@ pub enum ModelError {
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// The calibration does not belong to the model.
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
+    #[error("{path}: {error}")]
+    Calibration {
+        /// The file.
+        path: String,
+        /// Why.
+        error: CalibrationError,
+    },
     /// No backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -166,7 +172,8 @@ pub struct EmbeddingOutput {
 
 /// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
 /// (`label_mapping.json`, `canonical_mapping.json`, `calibration.json`), and is what is compiled in where it is not
-/// there either; a calibration that is nowhere is a temperature of 1.
+/// there either. A calibration is looked for in the data folder, too, before the compiled-in one is taken
+/// ([`places::calibration_in_force`]); one that is nowhere is a temperature of 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The ONNX file; `None` is the one compiled in.
@@ -177,6 +184,8 @@ pub struct ModelFiles {
     pub canonical_mapping: Option<PathBuf>,
     /// The calibration.
     pub calibration: Option<PathBuf>,
+    /// Whether calibrations are passed over, as by commands that judge or replace them.
+    pub uncalibrated: bool,
 }
 
 /// A model, its labels and its calibration. Shared by all threads.
@@ -187,8 +196,7 @@ pub struct Classifier {
     labels: Labels,
     calibration: Calibration,
     id: String,
-    /// Where the ONNX file is; none for the one compiled in.
-    folder: Option<PathBuf>,
+    files: ModelFiles,
 }
 
 impl Classifier {
@@ -229,11 +237,48 @@ impl Classifier {
         };
         let label_mapping = text(&files.label_mapping, "label_mapping.json", EMBEDDED_LABELS)?;
         let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", EMBEDDED_CANONICAL)?;
-        // The compiled-in calibration is for the compiled-in model only.
-        let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
-        let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
-        let classifier = Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)?;
-        Ok(Self { folder: folder.map(Path::to_owned), ..classifier })
+        let mut classifier = Self::from_parts(model, description, &label_mapping, &canonical_mapping)?;
+        classifier.files = files.clone();
+        classifier.calibration = classifier.read_calibration()?;
+        Ok(classifier)
+    }
+
+    /// The calibration that is in force for this model now, from disk: it may have been fitted again since this
+    /// classifier was made.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Calibration`].
+    pub fn read_calibration(&self) -> Result<Calibration, ModelError> {
+        let parse = |json: &str, path: String| {
+            let parsed = Calibration::parse(json, &self.id, &self.labels);
+            parsed.map_err(|error| ModelError::Calibration { path, error })
+        };
+        match self.calibration_path() {
+            _ if self.files.uncalibrated => Ok(Calibration::none(&self.id, self.labels.checksum())),
+            Some(path) => {
+                let mut calibration = parse(&read_text(&path)?, path.display().to_string())?;
+                calibration.file = Some(path);
+                Ok(calibration)
+            }
+            // The compiled-in calibration is for the compiled-in model only.
+            None if self.files.model.is_none() => parse(EMBEDDED_CALIBRATION, places::CALIBRATION.to_owned()),
+            None => Ok(Calibration::none(&self.id, self.labels.checksum())),
+        }
+    }
+
+    /// The file that is in force as this model's calibration; none where the compiled-in one is, or none at all.
+    pub fn calibration_path(&self) -> Option<PathBuf> {
+        places::calibration_in_force(&self.files, &self.id)
+    }
+
+    /// Where this model and its companions were looked for.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// The same model with another calibration.
+    pub fn with_calibration(&self, calibration: Calibration) -> Self {
+        Self { calibration, ..self.clone() }
     }
 
     fn from_parts(
@@ -241,7 +286,6 @@ impl Classifier {
         description: ModelDescription,
         label_mapping: &str,
         canonical_mapping: &str,
-        calibration: &str,
     ) -> Result<Self, ModelError> {
         let name = || description.name.clone();
         if description.features != FEATURES_VERSION {
@@ -266,11 +310,8 @@ impl Classifier {
         let labels = Labels::parse(label_mapping, canonical_mapping)?;
         let hash = xxh3_64(&model) >> 32;
         let id = format!("{}-{hash:08x}-{}", description.name, description.features);
-        let calibration = match calibration {
-            "" => Calibration::none(&id, labels.checksum()),
-            json => Calibration::parse(json, &id, labels.checksum())?,
-        };
-        Ok(Self { model, description, labels, calibration, id, folder: None })
+        let calibration = Calibration::none(&id, labels.checksum());
+        Ok(Self { model, description, labels, calibration, id, files: ModelFiles::default() })
     }
 
     /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and feature version: the key of analyses.
@@ -301,7 +342,7 @@ impl Classifier {
         let Some(embedding) = &self.description.embedding else {
             return Err(ModelError::NoEmbedding(self.description.name.clone()));
         };
-        let path = self.folder.as_ref().map(|folder| folder.join(KNOWLEDGE));
+        let path = self.files.model.as_deref().map(|model| model.parent().unwrap_or(Path::new("")).join(KNOWLEDGE));
         let fail = |reason: String| ModelError::Knowledge {
             model: self.description.name.clone(),
             path: path.as_ref().map_or_else(|| KNOWLEDGE.to_owned(), |path| path.display().to_string()),
@@ -475,7 +516,6 @@ mod tests {
             parse_description(EMBEDDED_DESCRIPTION, "drums.json").unwrap(),
             &serde_json::to_string(&names).unwrap(),
             EMBEDDED_CANONICAL,
-            EMBEDDED_CALIBRATION,
         )
     }
 
@@ -503,6 +543,18 @@ mod tests {
         let classifier = open().unwrap();
         assert_eq!(classifier.model_id(), Classifier::embedded().unwrap().model_id());
         assert_eq!(classifier.calibration().temperature, 1.0);
+        let calibration = EMBEDDED_CALIBRATION.replace(classifier.model_id(), "another");
+        fs::write(folder.join("calibration.json"), calibration).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("calibration.json: fitted for the model `another`"), "{message}");
+        let passed_over =
+            Classifier::open(&ModelFiles { model: Some(path.clone()), uncalibrated: true, ..ModelFiles::default() });
+        assert_eq!(passed_over.unwrap().calibration().temperature, 1.0);
+        fs::write(folder.join("calibration.json"), EMBEDDED_CALIBRATION).unwrap();
+        let fitted_since = classifier.read_calibration().unwrap();
+        assert_ne!(fitted_since, *classifier.calibration());
+        assert_eq!(open().unwrap().calibration(), &fitted_since);
+        fs::remove_file(folder.join("calibration.json")).unwrap();
         let other = EMBEDDED_DESCRIPTION.replace(FEATURES_VERSION, "mfcc-40");
         fs::write(folder.join("own.json"), other).unwrap();
         let message = open().unwrap_err().to_string();

@@ -13,6 +13,7 @@ use super::{Failure, Global, Outcome, output};
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index;
 use crate::learn::{self, Course, Effect, Figures, FittedOn, Learned, LearnedError, Sources};
+use crate::mount::told;
 use crate::rules::{Diff, Router, Rules, Verdict, diff};
 use crate::view::Catalogue;
 
@@ -114,7 +115,7 @@ pub(super) fn run(global: &Global, args: &LearnArgs) -> Result<Outcome, Failure>
     let after = match &known.from {
         From::Store(store) => Some(index::load(store, &ear.ensemble.with_head(Some(learned.change.clone())))?),
         From::Mount(mount) if adopted => {
-            judge_again(mount)?;
+            judge_again(mount);
             Some(Known::read(global, &ear, &root)?.catalogue)
         }
         From::Mount(_) => None,
@@ -231,18 +232,22 @@ fn compare(known: &Known, after: &Catalogue, router: &Router) -> Diff {
     diff((router, &verdicts(&known.catalogue)), (router, &verdicts(after)))
 }
 
-/// A mount judges again when somebody writes to its rescan file.
-fn judge_again(mount: &Path) -> Result<(), Failure> {
-    let rescan = mount.join("_control/rescan");
-    std::fs::write(&rescan, "learn\n").map_err(|error| format!("{}: {error}", rescan.display()))?;
-    output::tell(format_args!("{} judges again", mount.display()));
-    Ok(())
+/// Tells the mount that has the store, and says where it did not take up what was meant for it.
+fn judge_again(mount: &Path) {
+    match told::tell(mount) {
+        Ok(status) => {
+            if let Some(error) = status["last_error"].as_str() {
+                output::tell(format_args!("the mount at {} says: {error}", mount.display()));
+            }
+        }
+        Err(error) => output::tell(format_args!("the mount at {} was not told: {error}", mount.display())),
+    }
 }
 
 fn undo(ear: &Ear, folder: &Path, root: &ArchiveRoot, json: bool) -> Result<Outcome, Failure> {
     let undone = Learned::undo(folder)?;
     if undone && let Some(mount) = known::mount_of(root.path(), folder) {
-        judge_again(&mount)?;
+        judge_again(&mount);
     }
     if json {
         return status(ear, folder, true);

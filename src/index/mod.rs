@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod join;
 pub mod judge;
+pub mod labelled;
 pub mod listen;
 pub mod pass;
 pub mod record;

@@ -16,20 +16,25 @@ pub use effect::{Effect, Figures, HeldOut};
 pub use gather::{Gathered, Sources};
 pub use learned::{FittedOn, Learned, LearnedError};
 
-use crate::classify::Ensemble;
+use crate::classify::{Ensemble, Head};
 
-/// The models as they are to judge: the leading one with what was learnt, if something was and is for it. Where it is
-/// refused, the models judge without it, and the error says why.
-pub fn in_force(ensemble: &Ensemble, store: &Path) -> (Ensemble, Option<LearnedError>) {
-    let head = Learned::read(store).and_then(|learned| {
-        let leading = ensemble.leading();
-        let size = leading.description().embedding.as_ref().map_or(0, |embedding| embedding.size);
+/// What was learnt and is in force in a store's folder, for the leading model of `ensemble`; none where nothing was.
+///
+/// # Errors
+/// [`LearnedError`] where it can't be read, or is for another model or label order.
+pub fn head_in_force(ensemble: &Ensemble, store: &Path) -> Result<Option<Head>, LearnedError> {
+    let leading = ensemble.leading();
+    let size = leading.description().embedding.as_ref().map_or(0, |embedding| embedding.size);
+    let fitting = |learned: Learned| {
         let labels = leading.labels();
-        learned
-            .map(|learned| learned.head_for(store, leading.model_id(), labels.checksum(), labels.len(), size))
-            .transpose()
-    });
-    match head {
+        learned.head_for(store, leading.model_id(), labels.checksum(), labels.len(), size)
+    };
+    Learned::read(store)?.map(fitting).transpose()
+}
+
+/// The models as they judge, with what was learnt. Where that is refused they judge without it, and the error says why.
+pub fn in_force(ensemble: &Ensemble, store: &Path) -> (Ensemble, Option<LearnedError>) {
+    match head_in_force(ensemble, store) {
         Ok(head) => (ensemble.with_head(head), None),
         Err(error) => (ensemble.with_head(None), Some(error)),
     }
