@@ -44,7 +44,7 @@ pub const MIN_LESSONS: usize = 20;
 /// value from a fifth to twice it does about as well (docs/learning.md has the measurement).
 const STRENGTH: f64 = 0.5;
 
-/// What shipped counts for at most so many sounds together, a lesson for one.
+/// What shipped counts for so many sounds together, however many there are; a lesson for one.
 const KNOWLEDGE_WEIGHT: f32 = 2000.0;
 
 /// At most so many sounds of what shipped are looked at while fitting, evenly chosen: it keeps the time within seconds,
@@ -81,7 +81,7 @@ impl<'a> Course<'a> {
         probabilities: &'a (dyn Fn(&[f32]) -> Vec<f32> + Sync),
     ) -> Self {
         let count = knowledge.samples().len().min(MAX_KNOWLEDGE);
-        let weight = (KNOWLEDGE_WEIGHT / count.max(1) as f32).min(1.0);
+        let weight = KNOWLEDGE_WEIGHT / count.max(1) as f32;
         let mut shipped = Examples::new(Goal::Soft, knowledge.outputs(), knowledge.size(), weight);
         for index in 0..count {
             let Some((_, embedding)) = knowledge.samples().get(index * knowledge.samples().len() / count) else {
