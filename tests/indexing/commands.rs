@@ -28,6 +28,10 @@ fn the_help_of_every_command_is_enough() {
         (&["rules", "check", "--help"], &["FILE", "standard input", "--json"]),
         (&["rules", "explain", "--help"], &["ARCHIVE", "SAMPLE", "--rules", "--json"]),
         (&["rules", "diff", "--help"], &["ARCHIVE", "NEW", "--old", "--json"]),
+        (
+            &["learn", "--help"],
+            &["ARCHIVE", "--dry-run", "--force", "--undo", "--status", "--json", "one pack after another"],
+        ),
         (&["features", "--help"], &["features"]),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
         (&["man", "--help"], &["manual page"]),
