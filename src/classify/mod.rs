@@ -12,6 +12,7 @@ pub mod fit;
 pub mod labels;
 pub mod model;
 pub mod places;
+pub mod validate;
 
 pub use backend::Backend;
 pub use calibration::{Calibration, CalibrationError, Figures, FittedOn};

@@ -10,6 +10,7 @@ mod mount;
 mod output;
 mod progress;
 mod rules;
+mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
+    Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
     ///
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),
