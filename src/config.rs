@@ -100,6 +100,8 @@ impl Config {
                 label_mapping: at(text.label_map),
                 canonical_mapping: at(text.canonical_mapping),
                 calibration: at(text.calibration),
+                old_input: text.old_input,
+                fallback_labels: text.fallback_labels,
             },
             onnxruntime: at(text.onnxruntime),
             hash_algorithm,

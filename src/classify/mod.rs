@@ -6,12 +6,17 @@
 
 pub mod backend;
 pub mod calibration;
+pub mod description;
 pub mod ensemble;
+pub mod input;
 pub mod labels;
 pub mod model;
+mod onnx;
 
 pub use backend::Backend;
 pub use calibration::{Calibration, CalibrationError};
+pub use description::{ModelDescription, Output};
 pub use ensemble::{Ensemble, Member};
+pub use input::{Arrangement, Inputs, Layout};
 pub use labels::{CANONICAL, Labels, LabelsError};
-pub use model::{Classifier, ModelDescription, ModelError, ModelFiles, Session};
+pub use model::{Classifier, ModelError, ModelFiles, Session};

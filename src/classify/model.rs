@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Backend, BackendError};
 use super::calibration::{Calibration, CalibrationError};
-use super::labels::{Labels, LabelsError};
-use crate::audio::{FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
+use super::description::{DescriptionText, ModelDescription, Output, input_shape};
+use super::input::OldInput;
+use super::labels::{self, Labels, LabelsError};
+use super::onnx::Interface;
+use crate::audio::FEATURES_VERSION;
 
 const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
 const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
@@ -23,8 +25,8 @@ const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
 const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
 
-/// Shape of a model's input: batch, channel, mel band, frame.
-pub const INPUT_SHAPE: [usize; 4] = [1, 1, MEL_BANDS, FRAMES];
+/// The label of a model with one output that has no list of labels: what a gate's output means.
+pub const KIT: &str = "kit";
 
 /// A model that can't be used.
 #[derive(Debug, Error)]
@@ -38,8 +40,16 @@ pub enum ModelError {
         error: io::Error,
     },
     /// A Keras file was given.
-    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17", .0.display(), .0.display())]
+    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17 (see docs/models.md)", .0.display(), .0.display())]
     Keras(PathBuf),
+    /// There is no description beside the model.
+    #[error(
+        "{}: there is no such file. It says what the model beside it reads, in one line: {{\"features\": \"{}\"}}, or \
+         {{\"features\": \"mfcc\", \"output\": \"probabilities\"}} for a model of the older pipeline (see docs/models.md)",
+        .0.display(),
+        FEATURES_VERSION
+    )]
+    NoDescription(PathBuf),
     /// The description beside the model is not one.
     #[error("{path}: {reason}")]
     Description {
@@ -48,25 +58,13 @@ pub enum ModelError {
         /// What the JSON reader says, with line and column.
         reason: String,
     },
-    /// The model wants features of another definition.
-    #[error("the model `{model}` was trained on features `{expected}`, this program computes `{found}`")]
-    OtherFeatures {
+    /// The model wants an input that can't be given.
+    #[error("the model `{model}`: {reason}")]
+    Input {
         /// The model's name.
         model: String,
-        /// What it was trained on.
-        expected: String,
-        /// What this program computes.
-        found: &'static str,
-    },
-    /// The model wants an input of another shape.
-    #[error("the model `{model}` takes an input of {expected:?}, the features are {found:?}")]
-    OtherInput {
-        /// The model's name.
-        model: String,
-        /// What it takes.
-        expected: Vec<usize>,
-        /// What there is.
-        found: [usize; 4],
+        /// What it wants, and what there is.
+        reason: String,
     },
     /// The label list is not the one the model was trained with.
     #[error(
@@ -114,24 +112,9 @@ pub enum ModelError {
     },
 }
 
-/// What a model says of itself: the JSON file beside it, of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelDescription {
-    /// A short name.
-    pub name: String,
-    /// The [`FEATURES_VERSION`] it was trained on.
-    pub features: String,
-    /// Shape of its input.
-    pub input: Vec<usize>,
-    /// Number of its outputs.
-    pub outputs: usize,
-    /// [`Labels::checksum`] of the labels it was trained with.
-    pub labels_checksum: String,
-}
-
 /// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
 /// (`label_mapping.json`, `canonical_mapping.json`, `calibration.json`), and is what is compiled in where it is not
-/// there either; a calibration that is nowhere is a temperature of 1.
+/// there either; a calibration that is nowhere is a temperature of 1. A model's JSON may hold the labels itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The ONNX file; `None` is the one compiled in.
@@ -142,6 +125,10 @@ pub struct ModelFiles {
     pub canonical_mapping: Option<PathBuf>,
     /// The calibration.
     pub calibration: Option<PathBuf>,
+    /// What the older pipeline's config.yml says of the input, for a model that has no JSON beside it.
+    pub old_input: OldInput,
+    /// Labels for a model that has no list of them: the older pipeline's `fallback_labels`.
+    pub fallback_labels: Option<Vec<String>>,
 }
 
 /// A model, its labels and its calibration. Shared by all threads.
@@ -186,48 +173,82 @@ impl Classifier {
                 }
                 let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
                 let beside = path.with_extension("json");
-                let description = parse_description(&read_text(&beside)?, &beside.display().to_string())?;
+                let mut description = match read_text(&beside) {
+                    Ok(json) => parse_description(&json, &beside.display().to_string())?,
+                    Err(_) if !beside.exists() && files.old_input.is_said() => DescriptionText::of_the_older_pipeline(),
+                    Err(_) if !beside.exists() => return Err(ModelError::NoDescription(beside)),
+                    Err(error) => return Err(error),
+                };
+                let stem = || path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
+                description.name.get_or_insert_with(stem);
                 (Cow::Owned(bytes), description)
             }
         };
-        let label_mapping = text(&files.label_mapping, "label_mapping.json", EMBEDDED_LABELS)?;
-        let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", EMBEDDED_CANONICAL)?;
+        let label_mapping = match (&description.labels, &files.fallback_labels) {
+            (Some(labels), _) if files.label_mapping.is_none() => Cow::Owned(labels.to_string()),
+            (_, Some(labels)) if !files.label_mapping.as_ref().is_some_and(|path| path.exists()) => {
+                Cow::Owned(serde_json::json!(labels).to_string())
+            }
+            _ => text(&files.label_mapping, "label_mapping.json", "")?,
+        };
+        let label_mapping = match (&label_mapping[..], description.outputs) {
+            ("", Some(1)) => Cow::Owned(serde_json::json!([KIT]).to_string()),
+            ("", _) => Cow::Borrowed(EMBEDDED_LABELS),
+            _ => label_mapping,
+        };
+        let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", "")?;
         // The compiled-in calibration is for the compiled-in model only.
         let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
         let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
-        Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)
+        Self::from_parts(model, description, &files.old_input, &label_mapping, &canonical_mapping, &calibration)
     }
 
     fn from_parts(
         model: Cow<'static, [u8]>,
-        description: ModelDescription,
+        text: DescriptionText,
+        old_input: &OldInput,
         label_mapping: &str,
         canonical_mapping: &str,
         calibration: &str,
     ) -> Result<Self, ModelError> {
-        let name = || description.name.clone();
-        if description.features != FEATURES_VERSION {
-            let expected = description.features.clone();
-            return Err(ModelError::OtherFeatures { model: name(), expected, found: FEATURES_VERSION });
-        }
-        if description.input != INPUT_SHAPE {
-            let expected = description.input.clone();
-            return Err(ModelError::OtherInput { model: name(), expected, found: INPUT_SHAPE });
-        }
+        let name = text.name.clone().unwrap_or_else(|| "model".to_owned());
+        let refused = |reason: String| ModelError::Input { model: name.clone(), reason };
+        let layout = text.layout(old_input).map_err(refused)?;
+        // What is compiled in says all of this in its JSON.
+        let interface = match &model {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => Some(Interface::read(bytes).map_err(refused)?),
+        };
+        let (input, arrangement) = input_shape(&layout, text.input.as_deref(), interface.as_ref()).map_err(refused)?;
         // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
-        let list = Labels::parse(label_mapping, "{}")?;
-        if list.len() != description.outputs || list.checksum() != description.labels_checksum {
-            return Err(ModelError::OtherLabels {
-                model: name(),
-                outputs: description.outputs,
-                expected: description.labels_checksum.clone(),
-                labels: list.len(),
-                found: list.checksum().to_owned(),
-            });
+        let list = labels::parse_names(label_mapping)?;
+        let found = labels::checksum(&list);
+        let declared = interface.as_ref().and_then(|interface| interface.first_output);
+        let outputs = text.outputs.or(declared).unwrap_or(list.len());
+        let expected = text.labels_checksum.clone().unwrap_or_else(|| found.clone());
+        if list.len() != outputs || found != expected {
+            return Err(ModelError::OtherLabels { model: name, outputs, expected, labels: list.len(), found });
         }
-        let labels = Labels::parse(label_mapping, canonical_mapping)?;
+        if let Some(found) = declared.filter(|found| *found != outputs) {
+            return Err(ModelError::Outputs { model: name, expected: outputs, found });
+        }
+        let labels = match canonical_mapping {
+            "" => Labels::parse(label_mapping, &known_canonical(&list))?,
+            mapping => Labels::parse(label_mapping, mapping)?,
+        };
         let hash = xxh3_64(&model) >> 32;
-        let id = format!("{}-{hash:08x}-{}", description.name, description.features);
+        let more = match text.output {
+            Output::Logits if input == layout.usual_shape() => String::new(),
+            output => format!("{output:?} {input:?}"),
+        };
+        let features = layout.tag(&more);
+        let id = format!("{name}-{hash:08x}-{features}");
+        let fixed = interface.map(|interface| interface.fixed(&input)).transpose().map_err(refused)?.flatten();
+        let model = fixed.map_or(model, Cow::Owned);
+        let labels_checksum = expected;
+        let output = text.output;
+        let description =
+            ModelDescription { name, features, layout, input, arrangement, outputs, output, labels_checksum };
         let calibration = match calibration {
             "" => Calibration::none(&id, labels.checksum()),
             json => Calibration::parse(json, &id, labels.checksum())?,
@@ -235,7 +256,7 @@ impl Classifier {
         Ok(Self { model, description, labels, calibration, id })
     }
 
-    /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and feature version: the key of analyses.
+    /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and what the features are: the key of analyses.
     pub fn model_id(&self) -> &str {
         &self.id
     }
@@ -270,7 +291,7 @@ impl Classifier {
             .map_err(|error| fail(error.to_string()))?
             .commit_from_memory(&self.model)
             .map_err(|error| fail(error.to_string()))?;
-        Ok(Session { session, model: self.description.name.clone(), outputs: self.description.outputs })
+        Ok(Session { session, description: self.description.clone() })
     }
 }
 
@@ -278,7 +299,15 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
     fs::read_to_string(path).map_err(|error| ModelError::Io { path: path.to_owned(), error })
 }
 
-fn parse_description(json: &str, path: &str) -> Result<ModelDescription, ModelError> {
+/// What is compiled in of a canonical mapping, for the labels of another model: those that both know.
+fn known_canonical(labels: &[String]) -> String {
+    let shipped: serde_json::Value = serde_json::from_str(EMBEDDED_CANONICAL).unwrap_or_default();
+    let known = shipped.get("model_class_to_canonical").or(Some(&shipped)).and_then(serde_json::Value::as_object);
+    let shared = known.into_iter().flatten().filter(|(fine, _)| labels.contains(fine));
+    serde_json::Value::Object(shared.map(|(fine, canonical)| (fine.clone(), canonical.clone())).collect()).to_string()
+}
+
+fn parse_description(json: &str, path: &str) -> Result<DescriptionText, ModelError> {
     serde_json::from_str(json)
         .map_err(|error| ModelError::Description { path: path.to_owned(), reason: error.to_string() })
 }
@@ -286,35 +315,77 @@ fn parse_description(json: &str, path: &str) -> Result<ModelDescription, ModelEr
 /// Runs a model. One per thread.
 pub struct Session {
     session: OrtSession,
-    model: String,
-    outputs: usize,
+    description: ModelDescription,
 }
 
 impl Session {
-    /// The model's raw outputs for one sound, in label order.
+    /// The model's logits for one sound, in label order: its raw outputs, or the logarithms of probabilities.
+    ///
+    /// `values` are those of the model's layout, arranged for it
+    /// ([`ModelDescription::layout`], [`ModelDescription::arrangement`]).
     ///
     /// # Errors
     /// [`ModelError::Run`] where the backend fails, [`ModelError::Outputs`] where the model is not as described.
-    pub fn logits(&mut self, features: &Features) -> Result<Vec<f32>, ModelError> {
-        let result = self.run(features);
-        clear_upper_halves();
-        let logits = result.map_err(|reason| ModelError::Run { model: self.model.clone(), reason })?;
-        if logits.len() != self.outputs {
-            return Err(ModelError::Outputs { model: self.model.clone(), expected: self.outputs, found: logits.len() });
-        }
+    pub fn logits(&mut self, values: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let logits = self.outputs(values)?;
+        let failed = |reason: String| ModelError::Run { model: self.description.name.clone(), reason };
         if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(ModelError::Run { model: self.model.clone(), reason: format!("output {index} is no number") });
+            return Err(failed(format!("output {index} is no number")));
         }
-        Ok(logits)
+        match self.description.output {
+            Output::Logits => Ok(logits),
+            Output::Probabilities => log_probabilities(&logits).map_err(failed),
+        }
     }
 
-    fn run(&mut self, features: &Features) -> Result<Vec<f32>, String> {
-        let input = TensorRef::from_array_view((INPUT_SHAPE, features.as_slice())).map_err(|e| e.to_string())?;
+    /// Proves that the model runs and gives as many numbers as it should, whatever they are for silence.
+    pub(super) fn try_out(&mut self) -> Result<(), ModelError> {
+        let silence = vec![0f32; self.description.input.iter().product()];
+        self.outputs(&silence).map(drop)
+    }
+
+    fn outputs(&mut self, values: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let result = self.run(values);
+        clear_upper_halves();
+        let outputs = result.map_err(|reason| ModelError::Run { model: self.description.name.clone(), reason })?;
+        let expected = self.description.outputs;
+        if outputs.len() != expected {
+            return Err(ModelError::Outputs {
+                model: self.description.name.clone(),
+                expected,
+                found: outputs.len(),
+            });
+        }
+        Ok(outputs)
+    }
+
+    fn run(&mut self, values: &[f32]) -> Result<Vec<f32>, String> {
+        let shape = &self.description.input[..];
+        let input = TensorRef::from_array_view((shape, values)).map_err(|e| e.to_string())?;
         let outputs = self.session.run(ort::inputs![input]).map_err(|e| e.to_string())?;
         let (_, output) = outputs.iter().next().ok_or("no output")?;
         let (_, logits) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
         Ok(logits.to_vec())
     }
+}
+
+/// How far the sum of a model's probabilities may be from 1: half floats are that far.
+const SUM_TOLERANCE: f32 = 0.01;
+
+/// What has these probabilities as its softmax: their logarithms; of one alone its log odds, which has it as its sigmoid.
+fn log_probabilities(probabilities: &[f32]) -> Result<Vec<f32>, String> {
+    let in_range = probabilities.iter().all(|p| (-SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(p));
+    let sum: f32 = probabilities.iter().sum();
+    if !in_range || (probabilities.len() > 1 && (sum - 1.0).abs() > SUM_TOLERANCE) {
+        return Err(format!(
+            "its JSON says `output: probabilities`, but its outputs are none (they sum to {sum}); are they logits?"
+        ));
+    }
+    if let [p] = probabilities {
+        let p = p.clamp(f32::MIN_POSITIVE, 1.0 - f32::EPSILON / 2.0);
+        return Ok(vec![p.ln() - (-p).ln_1p()]);
+    }
+    Ok(probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect())
 }
 
 /// Clears the upper halves of the vector registers. tract's AVX kernels leave them dirty, which makes all SSE code
@@ -335,6 +406,8 @@ fn clear_upper_halves() {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::classify::labels::{CANONICAL, MISC};
 
@@ -368,6 +441,7 @@ mod tests {
         Classifier::from_parts(
             Cow::Borrowed(EMBEDDED_MODEL),
             parse_description(EMBEDDED_DESCRIPTION, "drums.json").unwrap(),
+            &OldInput::default(),
             &serde_json::to_string(&names).unwrap(),
             EMBEDDED_CANONICAL,
             EMBEDDED_CALIBRATION,
@@ -456,7 +530,7 @@ mod tests {
         let mut extractor = crate::audio::Extractor::new();
         for sound in golden {
             let features = extractor.extract(&sound.samples(), sound.rate).features.unwrap();
-            let logits = session.logits(&features).unwrap();
+            let logits = session.logits(features.as_slice()).unwrap();
             assert_eq!(logits.len(), sound.logits.len());
             for (heard, recorded) in logits.iter().zip(&sound.logits) {
                 assert!((heard - recorded).abs() < 1e-3, "{} {}: {heard} for {recorded}", sound.kind, sound.rate);
