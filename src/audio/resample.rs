@@ -166,7 +166,9 @@ mod tests {
     fn a_sine_below_the_passband_is_the_same_sine_at_another_rate() {
         let mut resampler = Resampler::default();
         // The last two have more phases between them than are tabulated.
-        for (from, to) in [(48_000, 44_100), (22_050, 44_100), (96_000, 44_100), (44_100, 16_000), (22_255, 44_100), (8_363, 44_100)] {
+        for (from, to) in
+            [(48_000, 44_100), (22_050, 44_100), (96_000, 44_100), (44_100, 16_000), (22_255, 44_100), (8_363, 44_100)]
+        {
             let hz = 0.45 * f64::from(from.min(to)) * PASS;
             let out = resampler.resample(&sine(hz, from, from as usize), from, to, usize::MAX);
             assert_eq!(out.len(), to as usize);

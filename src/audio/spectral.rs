@@ -69,9 +69,8 @@ impl Spectral {
     pub fn new(params: SpectralParams) -> Self {
         let size = params.n_fft;
         let transform = FftPlanner::new().plan_fft_forward(size);
-        let window = (0..size)
-            .map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / size as f64).cos()) as f32)
-            .collect();
+        let window =
+            (0..size).map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / size as f64).cos()) as f32).collect();
         let n_mels = params.n_mels as f64;
         // Orthonormal: sqrt(2 / N) cos(pi k (2n + 1) / 2N), and sqrt(1 / N) for k = 0.
         let cosines = (0..params.n_mfcc.unwrap_or(0))
@@ -242,7 +241,15 @@ mod tests {
     #[test]
     fn silence_and_other_sizes_give_numbers() {
         assert!(Spectral::new(params()).compute(&[]).iter().all(|value| value.is_finite()));
-        let other = SpectralParams { n_fft: 256, hop_length: 100, n_mels: 12, n_mfcc: None, top_db: None, samples: 999, ..params() };
+        let other = SpectralParams {
+            n_fft: 256,
+            hop_length: 100,
+            n_mels: 12,
+            n_mfcc: None,
+            top_db: None,
+            samples: 999,
+            ..params()
+        };
         let picture = Spectral::new(other).compute(&[0.5; 999]);
         assert_eq!(picture.len(), 12 * 10);
         assert!(picture.iter().all(|value| value.is_finite()));

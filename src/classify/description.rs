@@ -16,6 +16,15 @@ pub enum Output {
     Probabilities,
 }
 
+/// The output that holds what goes into a model's last layer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EmbeddingOutput {
+    /// Its name in the ONNX file.
+    pub output: String,
+    /// How many values it has.
+    pub size: usize,
+}
+
 /// The JSON as written. Keys that mean nothing here are passed over: training may note what it likes.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct DescriptionText {
@@ -27,6 +36,7 @@ pub(super) struct DescriptionText {
     pub output: Output,
     pub labels: Option<serde_json::Value>,
     pub labels_checksum: Option<String>,
+    pub embedding: Option<EmbeddingOutput>,
 }
 
 impl DescriptionText {
@@ -41,6 +51,7 @@ impl DescriptionText {
             output: Output::Probabilities,
             labels: None,
             labels_checksum: None,
+            embedding: None,
         }
     }
 
@@ -73,6 +84,8 @@ pub struct ModelDescription {
     pub output: Output,
     /// [`Labels::checksum`](super::Labels::checksum) of its labels.
     pub labels_checksum: String,
+    /// A second output: what goes into the last layer. Without it nothing can be learnt from corrections.
+    pub embedding: Option<EmbeddingOutput>,
 }
 
 /// The shape of a model's input: what its JSON says, else what its ONNX file says with ones for what that leaves open,

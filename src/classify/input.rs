@@ -108,7 +108,20 @@ pub struct OldInput {
 impl OldInput {
     /// Whether a config.yml says any of it.
     pub fn is_said(&self) -> bool {
-        *self != Self::default()
+        !self.said().is_empty()
+    }
+
+    /// The keys that it says.
+    pub fn said(&self) -> Vec<&'static str> {
+        let keys = [
+            ("hop_length", self.hop_length.is_some()),
+            ("n_fft", self.n_fft.is_some()),
+            ("n_mfcc", self.n_mfcc.is_some()),
+            ("normalize", self.normalize.is_some()),
+            ("target_samples", self.target_samples.is_some()),
+            ("target_sr", self.target_sr.is_some()),
+        ];
+        keys.into_iter().filter(|(_, said)| *said).map(|(key, _)| key).collect()
     }
 
     /// The layout.

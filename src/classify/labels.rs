@@ -83,8 +83,7 @@ impl List {
 }
 
 /// What `label_mapping.json` may hold.
-const LIST_FORMS: &str =
-    "a list of names such as [\"Agogo\", \"Bell\"], or an object such as {\"Agogo\": 0, \"Bell\": 1} or {\"0\": \"Agogo\"}";
+const LIST_FORMS: &str = "a list of names such as [\"Agogo\", \"Bell\"], or an object such as {\"Agogo\": 0, \"Bell\": 1} or {\"0\": \"Agogo\"}";
 
 /// Reads `label_mapping.json`: the names in the order of the model's outputs.
 ///
@@ -94,7 +93,8 @@ pub fn parse_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
     let failed = |reason: String| LabelsError::Json { what: "label_mapping.json", reason, expected: LIST_FORMS };
     // An untagged reader does not say where a mistake is.
     let value: serde_json::Value = serde_json::from_str(label_mapping).map_err(|error| failed(error.to_string()))?;
-    let list: List = serde_json::from_value(value).map_err(|_| failed("neither a list nor an object of labels".into()))?;
+    let list: List =
+        serde_json::from_value(value).map_err(|_| failed("neither a list nor an object of labels".into()))?;
     let names = list.names().ok_or_else(|| failed("the numbers are not 0, 1, 2 and so on".into()))?;
     for (index, name) in names.iter().enumerate() {
         let problem = if name.trim().is_empty() {

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::TensorRef;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Backend, BackendError};
 use super::calibration::{Calibration, CalibrationError};
-use super::description::{DescriptionText, ModelDescription, Output, input_shape};
+use super::description::{DescriptionText, ModelDescription, input_shape};
 use super::input::OldInput;
+use super::knowledge::{Knowledge, KnowledgeError, Owner};
 use super::labels::{self, Labels, LabelsError};
 use super::onnx::Interface;
+use super::places;
+use super::session::Session;
 use crate::audio::FEATURES_VERSION;
 
 const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
@@ -24,6 +26,11 @@ const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
 const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
 const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
+/// Empty where the model that is compiled in has no embedding.
+const EMBEDDED_KNOWLEDGE: &[u8] = include_bytes!("../../models/knowledge.bin");
+
+/// The name of the knowledge file beside a model.
+const KNOWLEDGE: &str = "knowledge.bin";
 
 /// The label of a model with one output that has no list of labels: what a gate's output means.
 pub const KIT: &str = "kit";
@@ -93,12 +100,33 @@ pub enum ModelError {
         /// What it gives.
         found: usize,
     },
+    /// The model has no embedding, so that its last layer can't be fitted to corrections.
+    #[error(
+        "the model `{0}` can't learn from corrections: it has no output that is described as its embedding (see \
+         docs/learning.md)"
+    )]
+    NoEmbedding(String),
+    /// The model can't learn because what it knows is not there, or does not belong to it.
+    #[error("the model `{model}` can't learn from corrections: {path}: {reason}")]
+    Knowledge {
+        /// The model's name.
+        model: String,
+        /// The knowledge file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The labels can't be read.
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// The calibration does not belong to the model.
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
+    #[error("{path}: {error}")]
+    Calibration {
+        /// The file.
+        path: String,
+        /// Why.
+        error: CalibrationError,
+    },
     /// No backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -114,7 +142,8 @@ pub enum ModelError {
 
 /// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
 /// (`label_mapping.json`, `canonical_mapping.json`, `calibration.json`), and is what is compiled in where it is not
-/// there either; a calibration that is nowhere is a temperature of 1. A model's JSON may hold the labels itself.
+/// there either. A model's JSON may hold the labels itself. A calibration is looked for in the data folder, too, before
+/// the compiled-in one is taken ([`places::calibration_in_force`]); one that is nowhere is a temperature of 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The ONNX file; `None` is the one compiled in.
@@ -129,6 +158,8 @@ pub struct ModelFiles {
     pub old_input: OldInput,
     /// Labels for a model that has no list of them: the older pipeline's `fallback_labels`.
     pub fallback_labels: Option<Vec<String>>,
+    /// Whether calibrations are passed over, as by commands that judge or replace them.
+    pub uncalibrated: bool,
 }
 
 /// A model, its labels and its calibration. Shared by all threads.
@@ -139,6 +170,7 @@ pub struct Classifier {
     labels: Labels,
     calibration: Calibration,
     id: String,
+    files: ModelFiles,
 }
 
 impl Classifier {
@@ -197,10 +229,49 @@ impl Classifier {
             _ => label_mapping,
         };
         let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", "")?;
-        // The compiled-in calibration is for the compiled-in model only.
-        let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
-        let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
-        Self::from_parts(model, description, &files.old_input, &label_mapping, &canonical_mapping, &calibration)
+        let mut classifier =
+            Self::from_parts(model, description, &files.old_input, &label_mapping, &canonical_mapping)?;
+        classifier.files = files.clone();
+        classifier.calibration = classifier.read_calibration()?;
+        Ok(classifier)
+    }
+
+    /// The calibration that is in force for this model now, from disk: it may have been fitted again since this
+    /// classifier was made.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Calibration`].
+    pub fn read_calibration(&self) -> Result<Calibration, ModelError> {
+        let parse = |json: &str, path: String| {
+            let parsed = Calibration::parse(json, &self.id, &self.labels);
+            parsed.map_err(|error| ModelError::Calibration { path, error })
+        };
+        match self.calibration_path() {
+            _ if self.files.uncalibrated => Ok(Calibration::none(&self.id, self.labels.checksum())),
+            Some(path) => {
+                let mut calibration = parse(&read_text(&path)?, path.display().to_string())?;
+                calibration.file = Some(path);
+                Ok(calibration)
+            }
+            // The compiled-in calibration is for the compiled-in model only.
+            None if self.files.model.is_none() => parse(EMBEDDED_CALIBRATION, places::CALIBRATION.to_owned()),
+            None => Ok(Calibration::none(&self.id, self.labels.checksum())),
+        }
+    }
+
+    /// The file that is in force as this model's calibration; none where the compiled-in one is, or none at all.
+    pub fn calibration_path(&self) -> Option<PathBuf> {
+        places::calibration_in_force(&self.files, &self.id)
+    }
+
+    /// Where this model and its companions were looked for.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// The same model with another calibration.
+    pub fn with_calibration(&self, calibration: Calibration) -> Self {
+        Self { calibration, ..self.clone() }
     }
 
     fn from_parts(
@@ -209,7 +280,6 @@ impl Classifier {
         old_input: &OldInput,
         label_mapping: &str,
         canonical_mapping: &str,
-        calibration: &str,
     ) -> Result<Self, ModelError> {
         let name = text.name.clone().unwrap_or_else(|| "model".to_owned());
         let refused = |reason: String| ModelError::Input { model: name.clone(), reason };
@@ -223,7 +293,8 @@ impl Classifier {
         // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
         let list = labels::parse_names(label_mapping)?;
         let found = labels::checksum(&list);
-        let declared = interface.as_ref().and_then(|interface| interface.first_output);
+        let embedding = text.embedding.as_ref().map(|embedding| &embedding.output[..]);
+        let declared = interface.as_ref().and_then(|interface| interface.size_but(embedding));
         let outputs = text.outputs.or(declared).unwrap_or(list.len());
         let expected = text.labels_checksum.clone().unwrap_or_else(|| found.clone());
         if list.len() != outputs || found != expected {
@@ -238,22 +309,26 @@ impl Classifier {
         };
         let hash = xxh3_64(&model) >> 32;
         let more = match text.output {
-            Output::Logits if input == layout.usual_shape() => String::new(),
+            super::Output::Logits if input == layout.usual_shape() => String::new(),
             output => format!("{output:?} {input:?}"),
         };
         let features = layout.tag(&more);
         let id = format!("{name}-{hash:08x}-{features}");
         let fixed = interface.map(|interface| interface.fixed(&input)).transpose().map_err(refused)?.flatten();
         let model = fixed.map_or(model, Cow::Owned);
-        let labels_checksum = expected;
-        let output = text.output;
-        let description =
-            ModelDescription { name, features, layout, input, arrangement, outputs, output, labels_checksum };
-        let calibration = match calibration {
-            "" => Calibration::none(&id, labels.checksum()),
-            json => Calibration::parse(json, &id, labels.checksum())?,
+        let description = ModelDescription {
+            name,
+            features,
+            layout,
+            input,
+            arrangement,
+            outputs,
+            output: text.output,
+            labels_checksum: expected,
+            embedding: text.embedding,
         };
-        Ok(Self { model, description, labels, calibration, id })
+        let calibration = Calibration::none(&id, labels.checksum());
+        Ok(Self { model, description, labels, calibration, id, files: ModelFiles::default() })
     }
 
     /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and what the features are: the key of analyses.
@@ -276,6 +351,33 @@ impl Classifier {
         &self.calibration
     }
 
+    /// The model's last layer and what it learnt from: compiled in, or `knowledge.bin` beside the model.
+    ///
+    /// # Errors
+    /// [`ModelError::NoEmbedding`] and [`ModelError::Knowledge`] say why the model can't learn.
+    pub fn knowledge(&self) -> Result<Knowledge, ModelError> {
+        let Some(embedding) = &self.description.embedding else {
+            return Err(ModelError::NoEmbedding(self.description.name.clone()));
+        };
+        let path = self.files.model.as_deref().map(|model| model.parent().unwrap_or(Path::new("")).join(KNOWLEDGE));
+        let fail = |reason: String| ModelError::Knowledge {
+            model: self.description.name.clone(),
+            path: path.as_ref().map_or_else(|| KNOWLEDGE.to_owned(), |path| path.display().to_string()),
+            reason,
+        };
+        let bytes = match &path {
+            None => Cow::Borrowed(EMBEDDED_KNOWLEDGE),
+            Some(path) => fs::read(path).map(Cow::Owned).map_err(|error| fail(error.to_string()))?,
+        };
+        let owner = Owner {
+            model: &self.id,
+            labels_checksum: self.labels.checksum(),
+            outputs: self.description.outputs,
+            size: embedding.size,
+        };
+        Knowledge::parse(&bytes, owner).map_err(|error: KnowledgeError| fail(error.to_string()))
+    }
+
     /// A session of this model, for one thread. Costs milliseconds: keep it. Starts the backend if nobody has.
     ///
     /// # Errors
@@ -291,7 +393,7 @@ impl Classifier {
             .map_err(|error| fail(error.to_string()))?
             .commit_from_memory(&self.model)
             .map_err(|error| fail(error.to_string()))?;
-        Ok(Session { session, description: self.description.clone() })
+        Ok(Session::new(session, self.description.clone()))
     }
 }
 
@@ -310,98 +412,6 @@ fn known_canonical(labels: &[String]) -> String {
 fn parse_description(json: &str, path: &str) -> Result<DescriptionText, ModelError> {
     serde_json::from_str(json)
         .map_err(|error| ModelError::Description { path: path.to_owned(), reason: error.to_string() })
-}
-
-/// Runs a model. One per thread.
-pub struct Session {
-    session: OrtSession,
-    description: ModelDescription,
-}
-
-impl Session {
-    /// The model's logits for one sound, in label order: its raw outputs, or the logarithms of probabilities.
-    ///
-    /// `values` are those of the model's layout, arranged for it
-    /// ([`ModelDescription::layout`], [`ModelDescription::arrangement`]).
-    ///
-    /// # Errors
-    /// [`ModelError::Run`] where the backend fails, [`ModelError::Outputs`] where the model is not as described.
-    pub fn logits(&mut self, values: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let logits = self.outputs(values)?;
-        let failed = |reason: String| ModelError::Run { model: self.description.name.clone(), reason };
-        if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(failed(format!("output {index} is no number")));
-        }
-        match self.description.output {
-            Output::Logits => Ok(logits),
-            Output::Probabilities => log_probabilities(&logits).map_err(failed),
-        }
-    }
-
-    /// Proves that the model runs and gives as many numbers as it should, whatever they are for silence.
-    pub(super) fn try_out(&mut self) -> Result<(), ModelError> {
-        let silence = vec![0f32; self.description.input.iter().product()];
-        self.outputs(&silence).map(drop)
-    }
-
-    fn outputs(&mut self, values: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let result = self.run(values);
-        clear_upper_halves();
-        let outputs = result.map_err(|reason| ModelError::Run { model: self.description.name.clone(), reason })?;
-        let expected = self.description.outputs;
-        if outputs.len() != expected {
-            return Err(ModelError::Outputs {
-                model: self.description.name.clone(),
-                expected,
-                found: outputs.len(),
-            });
-        }
-        Ok(outputs)
-    }
-
-    fn run(&mut self, values: &[f32]) -> Result<Vec<f32>, String> {
-        let shape = &self.description.input[..];
-        let input = TensorRef::from_array_view((shape, values)).map_err(|e| e.to_string())?;
-        let outputs = self.session.run(ort::inputs![input]).map_err(|e| e.to_string())?;
-        let (_, output) = outputs.iter().next().ok_or("no output")?;
-        let (_, logits) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
-        Ok(logits.to_vec())
-    }
-}
-
-/// How far the sum of a model's probabilities may be from 1: half floats are that far.
-const SUM_TOLERANCE: f32 = 0.01;
-
-/// What has these probabilities as its softmax: their logarithms; of one alone its log odds, which has it as its sigmoid.
-fn log_probabilities(probabilities: &[f32]) -> Result<Vec<f32>, String> {
-    let in_range = probabilities.iter().all(|p| (-SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(p));
-    let sum: f32 = probabilities.iter().sum();
-    if !in_range || (probabilities.len() > 1 && (sum - 1.0).abs() > SUM_TOLERANCE) {
-        return Err(format!(
-            "its JSON says `output: probabilities`, but its outputs are none (they sum to {sum}); are they logits?"
-        ));
-    }
-    if let [p] = probabilities {
-        let p = p.clamp(f32::MIN_POSITIVE, 1.0 - f32::EPSILON / 2.0);
-        return Ok(vec![p.ln() - (-p).ln_1p()]);
-    }
-    Ok(probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect())
-}
-
-/// Clears the upper halves of the vector registers. tract's AVX kernels leave them dirty, which makes all SSE code
-/// that runs afterwards on the thread (decoding, transforms) up to twice as slow.
-fn clear_upper_halves() {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx")]
-        fn zero_upper() {
-            std::arch::x86_64::_mm256_zeroupper();
-        }
-        if std::arch::is_x86_feature_detected!("avx") {
-            // SAFETY: the processor has AVX, and the instruction touches nothing but upper halves that no value lives in.
-            unsafe { zero_upper() };
-        }
-    }
 }
 
 #[cfg(test)]
@@ -444,7 +454,6 @@ mod tests {
             &OldInput::default(),
             &serde_json::to_string(&names).unwrap(),
             EMBEDDED_CANONICAL,
-            EMBEDDED_CALIBRATION,
         )
     }
 
@@ -472,6 +481,18 @@ mod tests {
         let classifier = open().unwrap();
         assert_eq!(classifier.model_id(), Classifier::embedded().unwrap().model_id());
         assert_eq!(classifier.calibration().temperature, 1.0);
+        let calibration = EMBEDDED_CALIBRATION.replace(classifier.model_id(), "another");
+        fs::write(folder.join("calibration.json"), calibration).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("calibration.json: fitted for the model `another`"), "{message}");
+        let passed_over =
+            Classifier::open(&ModelFiles { model: Some(path.clone()), uncalibrated: true, ..ModelFiles::default() });
+        assert_eq!(passed_over.unwrap().calibration().temperature, 1.0);
+        fs::write(folder.join("calibration.json"), EMBEDDED_CALIBRATION).unwrap();
+        let fitted_since = classifier.read_calibration().unwrap();
+        assert_ne!(fitted_since, *classifier.calibration());
+        assert_eq!(open().unwrap().calibration(), &fitted_since);
+        fs::remove_file(folder.join("calibration.json")).unwrap();
         let other = EMBEDDED_DESCRIPTION.replace(FEATURES_VERSION, "mfcc-40");
         fs::write(folder.join("own.json"), other).unwrap();
         let message = open().unwrap_err().to_string();

@@ -14,10 +14,8 @@ pub(super) struct Interface {
     model: ModelProto,
     /// Sizes of its one input; none where a size is left open.
     pub input: Vec<Option<usize>>,
-    /// Names of its outputs, in order.
-    pub outputs: Vec<String>,
-    /// The last size of its first output, where the file says it.
-    pub first_output: Option<usize>,
+    /// Its outputs by name, in order, with the last size of each, where the file says it.
+    outputs: Vec<(String, Option<usize>)>,
 }
 
 impl Interface {
@@ -34,9 +32,14 @@ impl Interface {
             return Err(format!("it has {} inputs ({}); a model has one", names.len(), names.join(", ")));
         };
         let input = sizes(input);
-        let outputs = graph.output.iter().map(|output| output.name.clone()).collect();
-        let first_output = graph.output.first().and_then(|output| sizes(output).last().copied().flatten());
-        Ok(Self { input, outputs, first_output, model })
+        let size = |output: &ValueInfoProto| sizes(output).last().copied().flatten();
+        let outputs = graph.output.iter().map(|output| (output.name.clone(), size(output))).collect();
+        Ok(Self { input, outputs, model })
+    }
+
+    /// The last size of its first output that is not called `other`, where the file says it.
+    pub fn size_but(&self, other: Option<&str>) -> Option<usize> {
+        self.outputs.iter().find(|(name, _)| Some(&name[..]) != other)?.1
     }
 
     /// The file with its input's sizes set to `shape`; none where the file says them all.

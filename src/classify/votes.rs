@@ -267,9 +267,8 @@ pub fn fuse(words: &[Vote<'_>], mean: Mean) -> Vec<f32> {
     };
     let even = vec![1.0 / leading.max(1) as f64; leading];
     let spread = |words: &mut dyn Iterator<Item = &Vote<'_>>, reference: &[f64]| {
-        let votes: Vec<(f64, Vec<f64>)> = words
-            .map(|word| (f64::from(word.weight), word.votes.spread(word.probabilities, reference)))
-            .collect();
+        let votes: Vec<(f64, Vec<f64>)> =
+            words.map(|word| (f64::from(word.weight), word.votes.spread(word.probabilities, reference))).collect();
         combined(&votes, mean, leading)
     };
     let reference = spread(&mut words.iter().filter(|word| word.votes.complete), &even).unwrap_or(even.clone());
@@ -298,4 +297,199 @@ fn combined(votes: &[(f64, Vec<f64>)], mean: Mean, labels: usize) -> Option<Vec<
     }
     let total: f64 = sums.iter().sum();
     (total > 0.0 && total.is_finite()).then(|| sums.iter().map(|sum| sum / total).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(names: &[&str], canonical: &[(&str, &str)]) -> Labels {
+        let mapping: BTreeMap<_, _> = canonical.iter().copied().collect();
+        Labels::parse(&serde_json::json!(names).to_string(), &serde_json::json!(mapping).to_string()).unwrap()
+    }
+
+    /// Six fine labels: two of Crash, Kick, two of Snare, and Clap, which goes to misc.
+    fn leading() -> Labels {
+        let canonical =
+            [("Crash", "Crash"), ("China", "Crash"), ("Kick", "Kick"), ("Snare", "Snare"), ("Rim", "Snare")];
+        labels(&["Crash", "China", "Kick", "Snare", "Rim", "Clap"], &canonical)
+    }
+
+    fn votes(own: &Labels, mapping: &[(&str, Target)]) -> Result<Votes, VotesError> {
+        let mapping = mapping.iter().map(|(label, target)| ((*label).to_owned(), target.clone())).collect();
+        Votes::new(own, &leading(), &mapping)
+    }
+
+    fn one(name: &str) -> Target {
+        Target::One(name.to_owned())
+    }
+
+    fn near(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn a_label_means_what_it_is_called_and_a_canonical_one_what_no_other_label_names() {
+        let coarse = votes(&labels(&["Kick", "snare", "Crash", "misc"], &[]), &[]).unwrap();
+        assert_eq!(coarse.targets(), [vec![2], vec![3, 4], vec![0, 1], vec![5]]);
+        assert!(!coarse.is_complete());
+        // One that has Rim itself means the drum by Snare.
+        let finer = votes(&labels(&["Snare", "Rim"], &[]), &[]).unwrap();
+        assert_eq!(finer.targets(), [vec![3], vec![4]]);
+        // All of them, in another order.
+        let all = votes(&labels(&["Clap", "Rim", "Snare", "Kick", "China", "Crash"], &[]), &[]).unwrap();
+        assert!(all.is_complete());
+        assert_eq!(all.targets(), [[5], [4], [3], [2], [1], [0]]);
+        // Its own mapping says what a name of its own is collected under.
+        let own = labels(&["Kick", "Sidestick", "Whistle"], &[("Sidestick", "Snare")]);
+        assert_eq!(votes(&own, &[]).unwrap().targets(), [vec![2], vec![3, 4], vec![5]]);
+    }
+
+    #[test]
+    fn a_mapping_says_what_names_do_not() {
+        let own = labels(&["BD", "SD", "CY", "?"], &[]);
+        let said = [
+            ("BD", one("kick")),
+            ("SD", Target::Several(vec!["Snare".to_owned(), "Clap".to_owned()])),
+            ("CY", one("Crash")),
+            ("?", Target::Nothing),
+        ];
+        let votes = votes(&own, &said).unwrap();
+        assert_eq!(votes.targets(), [vec![2], vec![3, 5], vec![0, 1], vec![]]);
+    }
+
+    #[test]
+    fn a_mapping_that_can_not_be_meant_is_refused() {
+        let own = labels(&["BD", "Kick"], &[]);
+        let refused = |said: &[(&str, Target)]| votes(&own, said).unwrap_err().to_string();
+        assert!(refused(&[("SD", one("Snare"))]).contains("`SD`, which is none of its labels (BD, Kick)"));
+        assert!(refused(&[("BD", one("Bass drum"))]).contains("`BD` to `Bass drum`"));
+        assert!(refused(&[("BD", Target::Several(vec!["Rim".into(), "x".into()]))]).contains("`x`"));
+        // The leading model collects nothing under Tom.
+        assert!(refused(&[("BD", one("Tom"))]).contains("`Tom`"));
+        let strange = votes(&labels(&["cat", "dog"], &[]), &[]).unwrap_err();
+        assert!(strange.to_string().contains("none of its labels (cat, dog)"), "{strange}");
+        let nothing = votes(&own, &[("BD", Target::Nothing), ("Kick", Target::Nothing)]).unwrap_err();
+        assert!(matches!(nothing, VotesError::NothingInCommon { .. }));
+    }
+
+    #[test]
+    fn a_coarse_model_divides_what_the_fine_one_leaves_for_its_labels() {
+        let fine = Votes::same(6);
+        let kit = votes(&labels(&["Crash", "Kick", "Snare"], &[]), &[]).unwrap();
+        let fine_word = [0.3, 0.1, 0.2, 0.1, 0.1, 0.2];
+        let kit_word = [0.5, 0.25, 0.25];
+        let words = |weight| {
+            [
+                Vote { weight: 1.0, votes: &fine, probabilities: &fine_word },
+                Vote { weight, votes: &kit, probabilities: &kit_word },
+            ]
+        };
+        // It knows nothing of Clap, which keeps its 0.2; 0.8 is divided 2 to 1 to 1, Crash 3 to 1 and Snare evenly.
+        let vote = [0.3, 0.1, 0.2, 0.1, 0.1, 0.2];
+        near(&fuse(&words(1.0), Mean::Arithmetic), &vote);
+        let kit_word = [0.0, 1.0, 0.0];
+        let words = [
+            Vote { weight: 3.0, votes: &fine, probabilities: &fine_word },
+            Vote { weight: 1.0, votes: &kit, probabilities: &kit_word },
+        ];
+        near(&fuse(&words, Mean::Arithmetic), &[0.225, 0.075, 0.35, 0.075, 0.075, 0.2]);
+        let votes = [[0.3f64, 0.1, 0.2, 0.1, 0.1, 0.2], [1e-9, 1e-9, 0.8, 1e-9, 1e-9, 0.2]];
+        let product: Vec<f64> = (0..6).map(|f| votes[0][f].powf(0.75) * votes[1][f].powf(0.25)).collect();
+        let sum: f64 = product.iter().sum();
+        let expected: Vec<f32> = product.iter().map(|p| (p / sum) as f32).collect();
+        near(&fuse(&words, Mean::Geometric), &expected);
+    }
+
+    #[test]
+    fn without_the_fine_models_word_a_coarse_one_is_spread_evenly() {
+        let kit = votes(&labels(&["Crash", "Kick", "misc"], &[]), &[]).unwrap();
+        let word = [Vote { weight: 0.5, votes: &kit, probabilities: &[0.5, 0.3, 0.2] }];
+        // Snare and Rim are unknown to it: a third of all labels, of which it has nothing to say.
+        let known = 4.0 / 6.0;
+        near(
+            &fuse(&word, Mean::Arithmetic),
+            &[known * 0.25, known * 0.25, known * 0.3, 1.0 / 6.0, 1.0 / 6.0, known * 0.2],
+        );
+        assert!(fuse(&[], Mean::Geometric).is_empty());
+    }
+
+    /// Probabilities, some of them 0.
+    fn distribution(labels: usize) -> impl Strategy<Value = Vec<f32>> {
+        let value = prop_oneof![1 => Just(0f32), 1 => Just(1e-30f32), 4 => 0f32..1.0];
+        proptest::collection::vec(value, labels).prop_map(move |values| {
+            let sum: f32 = values.iter().sum();
+            if sum < 1e-6 {
+                vec![1.0 / labels as f32; labels]
+            } else {
+                values.iter().map(|value| value / sum).collect()
+            }
+        })
+    }
+
+    /// A member: what its labels mean, a weight and a word.
+    fn member() -> impl Strategy<Value = (Votes, f32, Vec<f32>)> {
+        let kinds = vec![
+            Votes::same(6),
+            votes(&labels(&["Clap", "Rim", "Snare", "Kick", "China", "Crash"], &[]), &[]).unwrap(),
+            votes(&labels(&["Crash", "Kick", "Snare"], &[]), &[]).unwrap(),
+            votes(&labels(&["Kick", "Snare", "misc", "x"], &[]), &[("x", Target::Nothing)]).unwrap(),
+            votes(&labels(&["a", "b"], &[]), &[("a", Target::Several(vec!["Kick".into(), "Rim".into()]))]).unwrap(),
+        ];
+        (proptest::sample::select(kinds), 1e-3f32..1e3).prop_flat_map(|(votes, weight)| {
+            let words = distribution(votes.targets().len());
+            (Just(votes), Just(weight), words)
+        })
+    }
+
+    fn fused(members: &[(Votes, f32, Vec<f32>)], mean: Mean) -> Vec<f32> {
+        let words: Vec<Vote<'_>> = members
+            .iter()
+            .map(|(votes, weight, probabilities)| Vote { weight: *weight, votes, probabilities })
+            .collect();
+        fuse(&words, mean)
+    }
+
+    fn mean() -> impl Strategy<Value = Mean> {
+        prop_oneof![Just(Mean::Arithmetic), Just(Mean::Geometric)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_are_probabilities(members in proptest::collection::vec(member(), 1..5), mean in mean()) {
+            let probabilities = fused(&members, mean);
+            prop_assert_eq!(probabilities.len(), 6);
+            prop_assert!(probabilities.iter().all(|p| (0.0..=1.0 + 1e-5).contains(p)), "{:?}", probabilities);
+            prop_assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{:?}", probabilities);
+        }
+
+        #[test]
+        fn the_order_of_members_does_not_matter(
+            (members, shuffled) in proptest::collection::vec(member(), 1..5)
+                .prop_flat_map(|members| (Just(members.clone()), Just(members).prop_shuffle())),
+            mean in mean(),
+        ) {
+            for (a, b) in fused(&members, mean).iter().zip(fused(&shuffled, mean)) {
+                prop_assert!((a - b).abs() < 1e-5, "{} and {}", a, b);
+            }
+        }
+
+        #[test]
+        fn a_model_alone_says_what_it_says(word in distribution(6), weight in 1e-3f32..1e3, mean in mean()) {
+            prop_assert_eq!(&fused(&[(Votes::same(6), weight, word.clone())], mean), &word);
+        }
+
+        #[test]
+        fn a_model_that_is_heard_twice_changes_nothing(word in distribution(6), mean in mean()) {
+            let member = (Votes::same(6), 1.0, word.clone());
+            for (a, b) in fused(&[member.clone(), member], mean).iter().zip(&word) {
+                prop_assert!((a - b).abs() < 1e-5, "{} and {}", a, b);
+            }
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! One file a command: wiring and printing, no logic.
 
 mod background;
+mod calibrate;
 mod context;
 pub mod features;
 mod index;
 mod known;
+mod learn;
 mod mount;
 mod output;
 mod progress;
@@ -52,6 +54,8 @@ enum Command {
     Index(index::IndexArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Calibrate(calibrate::CalibrateArgs),
+    Learn(learn::LearnArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
     ///
@@ -88,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

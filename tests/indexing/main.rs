@@ -3,7 +3,9 @@
 
 mod changes;
 mod commands;
+mod ensembles;
 mod hashes;
+mod layouts;
 mod models;
 mod odd_files;
 mod refusals;
