@@ -55,6 +55,25 @@ impl DescriptionText {
         }
     }
 
+    /// The number of outputs that the ONNX file says, where it does.
+    pub(super) fn declared_outputs(&self, interface: &Interface) -> Option<usize> {
+        interface.size_but(self.embedding.as_ref().map(|embedding| &embedding.output[..]))
+    }
+
+    /// The number of outputs, as it says itself or as the ONNX file `model` does.
+    ///
+    /// # Errors
+    /// A sentence where neither does.
+    pub(super) fn outputs_with(&self, model: &[u8]) -> Result<usize, String> {
+        let said = match self.outputs {
+            Some(outputs) => Some(outputs),
+            None => self.declared_outputs(&Interface::read(model)?),
+        };
+        said.filter(|outputs| *outputs > 0).ok_or_else(|| {
+            "the ONNX file does not say how many outputs it has: put `outputs` into the JSON beside it".to_owned()
+        })
+    }
+
     /// The layout it names.
     ///
     /// # Errors

@@ -90,12 +90,7 @@ const LIST_FORMS: &str = "a list of names such as [\"Agogo\", \"Bell\"], or an o
 /// # Errors
 /// [`LabelsError::Json`] where it is none of its forms, [`LabelsError::BadLabel`] where a name is empty or listed twice.
 pub fn parse_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
-    let failed = |reason: String| LabelsError::Json { what: "label_mapping.json", reason, expected: LIST_FORMS };
-    // An untagged reader does not say where a mistake is.
-    let value: serde_json::Value = serde_json::from_str(label_mapping).map_err(|error| failed(error.to_string()))?;
-    let list: List =
-        serde_json::from_value(value).map_err(|_| failed("neither a list nor an object of labels".into()))?;
-    let names = list.names().ok_or_else(|| failed("the numbers are not 0, 1, 2 and so on".into()))?;
+    let names = read_names(label_mapping)?;
     for (index, name) in names.iter().enumerate() {
         let problem = if name.trim().is_empty() {
             "empty"
@@ -107,6 +102,19 @@ pub fn parse_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
         return Err(LabelsError::BadLabel { index, name: name.clone(), problem });
     }
     Ok(names)
+}
+
+/// The same, whatever the names are.
+///
+/// # Errors
+/// [`LabelsError::Json`].
+pub(super) fn read_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
+    let failed = |reason: String| LabelsError::Json { what: "label_mapping.json", reason, expected: LIST_FORMS };
+    // An untagged reader does not say where a mistake is.
+    let value: serde_json::Value = serde_json::from_str(label_mapping).map_err(|error| failed(error.to_string()))?;
+    let list: List =
+        serde_json::from_value(value).map_err(|_| failed("neither a list nor an object of labels".into()))?;
+    list.names().ok_or_else(|| failed("the numbers are not 0, 1, 2 and so on".into()))
 }
 
 /// `canonical_mapping.json`, in the older pipeline's form or flat.

@@ -20,6 +20,7 @@ pub mod model;
 mod onnx;
 pub mod places;
 pub mod session;
+pub mod validate;
 pub mod votes;
 
 pub use backend::Backend;

@@ -21,10 +21,10 @@ use super::places;
 use super::session::Session;
 use crate::audio::FEATURES_VERSION;
 
-const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
-const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
-const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
-const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
+pub(super) const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
+pub(super) const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
+pub(super) const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
+pub(super) const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
 /// Empty where the model that is compiled in has no embedding.
 const EMBEDDED_KNOWLEDGE: &[u8] = include_bytes!("../../models/knowledge.bin");
@@ -196,26 +196,7 @@ impl Classifier {
                 None => Ok(Cow::Borrowed(embedded)),
             },
         };
-        let (model, description) = match &files.model {
-            None => (Cow::Borrowed(EMBEDDED_MODEL), parse_description(EMBEDDED_DESCRIPTION, "drums.json")?),
-            Some(path) => {
-                let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-                if extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras)) {
-                    return Err(ModelError::Keras(path.clone()));
-                }
-                let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
-                let beside = path.with_extension("json");
-                let mut description = match read_text(&beside) {
-                    Ok(json) => parse_description(&json, &beside.display().to_string())?,
-                    Err(_) if !beside.exists() && files.old_input.is_said() => DescriptionText::of_the_older_pipeline(),
-                    Err(_) if !beside.exists() => return Err(ModelError::NoDescription(beside)),
-                    Err(error) => return Err(error),
-                };
-                let stem = || path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
-                description.name.get_or_insert_with(stem);
-                (Cow::Owned(bytes), description)
-            }
-        };
+        let (model, description) = read_model(files)?;
         let label_mapping = match (&description.labels, &files.fallback_labels) {
             (Some(labels), _) if files.label_mapping.is_none() => Cow::Owned(labels.to_string()),
             (_, Some(labels)) if !files.label_mapping.as_ref().is_some_and(|path| path.exists()) => {
@@ -234,6 +215,29 @@ impl Classifier {
         classifier.files = files.clone();
         classifier.calibration = classifier.read_calibration()?;
         Ok(classifier)
+    }
+
+    /// The model at `files` with labels that only count its outputs: to run one whose labels are wrong.
+    ///
+    /// # Errors
+    /// As [`Classifier::open`], but for labels.
+    pub(super) fn with_any_labels(files: &ModelFiles) -> Result<Self, ModelError> {
+        let (model, mut description) = read_model(files)?;
+        let outputs = description.outputs_with(&model).map_err(|reason| {
+            let model = description.name.clone().unwrap_or_default();
+            ModelError::Input { model, reason }
+        })?;
+        let names: Vec<String> = (0..outputs).map(|index| format!("output {index}")).collect();
+        description.labels_checksum = None;
+        let list = serde_json::Value::from(names).to_string();
+        Self::from_parts(model, description, &files.old_input, &list, "{}")
+    }
+
+    /// The same model with the calibration that is in force where `files` say.
+    pub(super) fn calibrated(self, files: &ModelFiles) -> Result<Self, ModelError> {
+        let uncalibrated = Self { files: files.clone(), ..self };
+        let calibration = uncalibrated.read_calibration()?;
+        Ok(Self { calibration, ..uncalibrated })
     }
 
     /// The calibration that is in force for this model now, from disk: it may have been fitted again since this
@@ -293,8 +297,7 @@ impl Classifier {
         // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
         let list = labels::parse_names(label_mapping)?;
         let found = labels::checksum(&list);
-        let embedding = text.embedding.as_ref().map(|embedding| &embedding.output[..]);
-        let declared = interface.as_ref().and_then(|interface| interface.size_but(embedding));
+        let declared = interface.as_ref().and_then(|interface| text.declared_outputs(interface));
         let outputs = text.outputs.or(declared).unwrap_or(list.len());
         let expected = text.labels_checksum.clone().unwrap_or_else(|| found.clone());
         if list.len() != outputs || found != expected {
@@ -397,12 +400,44 @@ impl Classifier {
     }
 }
 
+/// The model's bytes and what it says of itself.
+pub(super) fn read_model(files: &ModelFiles) -> Result<(Cow<'static, [u8]>, DescriptionText), ModelError> {
+    let Some(path) = &files.model else {
+        return Ok((Cow::Borrowed(EMBEDDED_MODEL), parse_description(EMBEDDED_DESCRIPTION, "drums.json")?));
+    };
+    if is_keras(path) {
+        return Err(ModelError::Keras(path.clone()));
+    }
+    let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
+    Ok((Cow::Owned(bytes), read_description(path, &files.old_input)?))
+}
+
+/// Whether a file is a Keras model, by its name.
+pub(super) fn is_keras(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras))
+}
+
+/// What the JSON beside a model says, or, where there is none, what `old_input` does.
+pub(super) fn read_description(model: &Path, old_input: &OldInput) -> Result<DescriptionText, ModelError> {
+    let beside = model.with_extension("json");
+    let mut description = match read_text(&beside) {
+        Ok(json) => parse_description(&json, &beside.display().to_string())?,
+        Err(_) if !beside.exists() && old_input.is_said() => DescriptionText::of_the_older_pipeline(),
+        Err(_) if !beside.exists() => return Err(ModelError::NoDescription(beside)),
+        Err(error) => return Err(error),
+    };
+    let stem = || model.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
+    description.name.get_or_insert_with(stem);
+    Ok(description)
+}
+
 fn read_text(path: &Path) -> Result<String, ModelError> {
     fs::read_to_string(path).map_err(|error| ModelError::Io { path: path.to_owned(), error })
 }
 
 /// What is compiled in of a canonical mapping, for the labels of another model: those that both know.
-fn known_canonical(labels: &[String]) -> String {
+pub(super) fn known_canonical(labels: &[String]) -> String {
     let shipped: serde_json::Value = serde_json::from_str(EMBEDDED_CANONICAL).unwrap_or_default();
     let known = shipped.get("model_class_to_canonical").or(Some(&shipped)).and_then(serde_json::Value::as_object);
     let shared = known.into_iter().flatten().filter(|(fine, _)| labels.contains(fine));

@@ -214,7 +214,7 @@ fn report_mounts(models: &mut [PrintedModel]) {
 fn diagram(fitted: &Fitted, samples: &[Labelled<'_>], labels: &Labels) -> Diagram {
     let truth = || samples.iter().map(|sample| sample.label);
     let folders = |title: &str, probabilities: &[Vec<f32>]| Panel {
-        title: format!("{} canonical labels, {title}", crate::classify::CANONICAL.len()),
+        title: format!("{} folders, {title}", crate::classify::CANONICAL.len()),
         bins: bins(canonical_pairs(probabilities, truth(), labels)),
     };
     let fine = |title: &str, probabilities: &[Vec<f32>]| Panel {
@@ -224,12 +224,17 @@ fn diagram(fitted: &Fitted, samples: &[Labelled<'_>], labels: &Labels) -> Diagra
     let calibration = &fitted.calibration;
     let data = calibration.data.as_ref();
     Diagram {
-        heading: format!("How sure {} is, and how often it is right", calibration.model),
-        about: format!(
-            "{} sounds of {} kits; after: each kit judged by a calibration fitted on the others",
-            data.map_or(0, |data| data.samples),
-            data.map_or(0, |data| data.kits)
-        ),
+        heading: "How sure, and how often right".to_owned(),
+        about: [
+            format!(
+                "{}: {} sounds of {} kits",
+                calibration.model,
+                data.map_or(0, |data| data.samples),
+                data.map_or(0, |data| data.kits)
+            ),
+            "bars: share that is right; short lines: mean confidence; after: by calibrations fitted on other kits"
+                .to_owned(),
+        ],
         rows: vec![
             [folders("before", &fitted.before), folders("after", &fitted.after)],
             [fine("before", &fitted.before), fine("after", &fitted.after)],

@@ -1,6 +1,7 @@
 //! What `drumfs index` promises, through the program itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod calibrating;
 mod changes;
 mod commands;
 mod ensembles;
