@@ -18,6 +18,7 @@ pub mod classify;
 pub mod cli;
 pub mod config;
 pub mod index;
+pub mod learn;
 pub mod mount;
 pub mod report;
 pub mod rules;

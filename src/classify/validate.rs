@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::labels::{CANONICAL, Labels, canonical_index, checksum};
-use super::model::{Classifier, EMBEDDED_CANONICAL, EMBEDDED_LABELS, ModelDescription, ModelFiles};
-use crate::audio::{Extractor, FEATURES_VERSION};
+use super::ensemble::{Ensemble, EnsembleFiles};
+use super::input::Inputs;
+use super::labels::{CANONICAL, Labels, canonical_index, checksum, read_names};
+use super::model::{
+    Classifier, EMBEDDED_CANONICAL, EMBEDDED_LABELS, KIT, ModelError, ModelFiles, is_keras, read_description,
+};
+use crate::audio::Extractor;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,12 +32,42 @@ pub enum Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
+    /// The model, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// What, in a few words.
     pub what: &'static str,
     /// How it ended.
     pub level: Level,
     /// What was found, and what to do where that is wrong.
     pub found: String,
+}
+
+/// Checks every model of an ensemble and its gate, and whether they go together.
+pub fn validate_all(files: &EnsembleFiles) -> Vec<Check> {
+    let members = files.members.iter().map(|member| ("model", &member.files));
+    let models: Vec<_> = members.chain(files.gate.iter().map(|gate| ("gate", &gate.files))).collect();
+    if let [(_, alone)] = models[..] {
+        return validate(alone);
+    }
+    let mut checks = Vec::new();
+    for (what, files) in models {
+        let path = files.model.as_ref().map_or_else(|| "compiled in".to_owned(), |path| path.display().to_string());
+        let model = Some(format!("{what}: {path}"));
+        checks.extend(validate(files).into_iter().map(|check| Check { model: model.clone(), ..check }));
+    }
+    let together = |level, found| Check { model: None, what: "together", level, found };
+    if checks.iter().all(|check| check.level != Level::Wrong) {
+        checks.push(match Ensemble::open(files) {
+            Ok(ensemble) => {
+                together(Level::Ok, format!("probabilities are of the labels of {}", ensemble.leading().model_id()))
+            }
+            Err(error) => together(Level::Wrong, error.to_string()),
+        });
+    } else {
+        checks.push(together(Level::Note, "not looked at before each is right".to_owned()));
+    }
+    checks
 }
 
 /// Checks a model and its companions; where a label list or a canonical mapping is missing and the compiled-in one does
@@ -50,6 +84,14 @@ pub fn validate(files: &ModelFiles) -> Vec<Check> {
     }
     checks.calibration();
     checks.checks
+}
+
+/// What is needed of a model's description.
+struct Described {
+    outputs: usize,
+    labels_checksum: Option<String>,
+    /// The labels in it, and the file it is.
+    labels: Option<(String, String)>,
 }
 
 struct Checks<'f> {
@@ -71,7 +113,7 @@ enum Companion {
 
 impl Checks<'_> {
     fn say(&mut self, what: &'static str, level: Level, found: impl Into<String>) {
-        self.checks.push(Check { what, level, found: found.into() });
+        self.checks.push(Check { model: None, what, level, found: found.into() });
     }
 
     fn companion(&mut self, what: &'static str, given: Option<&PathBuf>, name: &str) -> Companion {
@@ -88,61 +130,76 @@ impl Checks<'_> {
     }
 
     /// The model's file, and what the JSON beside it says.
-    fn description(&mut self) -> Option<ModelDescription> {
+    fn description(&mut self) -> Option<Described> {
         const WHAT: &str = "model";
         let Some(path) = &self.files.model else {
             let files = ModelFiles { uncalibrated: true, ..ModelFiles::default() };
             let classifier = Classifier::open(&files).ok()?;
             self.say(WHAT, Level::Ok, format!("{}, compiled in", classifier.model_id()));
-            return Some(classifier.description().clone());
+            let description = classifier.description();
+            let labels_checksum = Some(description.labels_checksum.clone());
+            return Some(Described { outputs: description.outputs, labels_checksum, labels: None });
         };
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        if extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras)) {
-            self.say(WHAT, Level::Wrong, super::ModelError::Keras(path.clone()).to_string());
+        if is_keras(path) {
+            self.say(WHAT, Level::Wrong, ModelError::Keras(path.clone()).to_string());
         } else if let Err(error) = fs::File::open(path) {
             self.say(WHAT, Level::Wrong, format!("{}: {error}; mend model_path in config.yml", path.display()));
         } else {
             self.say(WHAT, Level::Ok, path.display().to_string());
         }
+        const BESIDE: &str = "description";
         let beside = path.with_extension("json");
-        let read = fs::read_to_string(&beside).map_err(|error| error.to_string());
-        let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
-        let description: ModelDescription = match parsed {
+        let description = match read_description(path, &self.files.old_input) {
             Ok(description) => description,
             Err(error) => {
-                let needs = "the model needs a description of this name: see docs/models.md";
-                self.say("description", Level::Wrong, format!("{}: {error}; {needs}", beside.display()));
+                self.say(BESIDE, Level::Wrong, error.to_string());
                 return None;
             }
         };
-        let mut wrong = Vec::new();
-        if description.features != FEATURES_VERSION {
-            wrong.push(format!("features `{}`, this program computes `{FEATURES_VERSION}`", description.features));
+        let layout = description.layout(&self.files.old_input);
+        let outputs = match fs::read(path) {
+            Ok(model) => description.outputs_with(&model),
+            // That was said.
+            Err(_) => Ok(description.outputs.unwrap_or_default()),
+        };
+        let origin = if beside.exists() { beside.display().to_string() } else { "config.yml".to_owned() };
+        let wrong: Vec<&str> =
+            [layout.as_ref().err(), outputs.as_ref().err()].into_iter().flatten().map(|e| &e[..]).collect();
+        match (&layout, wrong.is_empty()) {
+            (Ok(layout), true) => {
+                let (name, outputs) = (description.name.as_deref().unwrap_or_default(), outputs.as_ref().unwrap_or(&0));
+                self.say(BESIDE, Level::Ok, format!("{origin}: `{name}`, reads {layout}, {outputs} outputs"));
+            }
+            _ => self.say(BESIDE, Level::Wrong, format!("{origin}: {}", wrong.join("; "))),
         }
-        if description.outputs == 0 {
-            wrong.push("no outputs".to_owned());
-        }
-        match wrong.is_empty() {
-            true => self.say(
-                "description",
-                Level::Ok,
-                format!("{}: `{}`, {} outputs", beside.display(), description.name, description.outputs),
-            ),
-            false => self.say("description", Level::Wrong, format!("{}: {}", beside.display(), wrong.join("; "))),
-        }
-        Some(description)
+        let labels = description.labels.map(|labels| (origin, labels.to_string()));
+        Some(Described { outputs: outputs.ok()?, labels_checksum: description.labels_checksum, labels })
     }
 
     /// The label list: its names, where they can be read.
-    fn label_list(&mut self, description: Option<&ModelDescription>) -> Option<Vec<String>> {
+    fn label_list(&mut self, description: Option<&Described>) -> Option<Vec<String>> {
         const WHAT: &str = "labels";
-        let (origin, text) = match self.companion(WHAT, self.files.label_mapping.as_ref(), "label_mapping.json") {
+        let inline = description.and_then(|described| described.labels.clone());
+        let inline = inline.filter(|_| self.files.label_mapping.is_none());
+        let fallback = self.files.fallback_labels.as_ref();
+        let companion = match inline {
+            Some((origin, text)) => Companion::File(origin.into(), text),
+            None => self.companion(WHAT, self.files.label_mapping.as_ref(), "label_mapping.json"),
+        };
+        let (origin, text) = match companion {
             Companion::File(path, text) => (path.display().to_string(), text),
             Companion::Embedded => ("compiled in".to_owned(), EMBEDDED_LABELS.to_owned()),
+            Companion::Absent(_) if fallback.is_some() => {
+                ("fallback_labels".to_owned(), serde_json::json!(fallback).to_string())
+            }
             Companion::Absent(path) => {
                 let description = description?;
-                let embedded: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).ok()?;
-                if self.files.label_mapping.is_none() && checksum(&embedded) == description.labels_checksum {
+                let embedded = read_names(EMBEDDED_LABELS).ok()?;
+                let expected = description.labels_checksum.as_deref();
+                let usual = expected.map_or(embedded.len() == description.outputs, |it| it == checksum(&embedded));
+                if self.files.label_mapping.is_none() && description.outputs == 1 {
+                    ("one output, a gate's".to_owned(), serde_json::json!([KIT]).to_string())
+                } else if self.files.label_mapping.is_none() && usual {
                     ("compiled in".to_owned(), EMBEDDED_LABELS.to_owned())
                 } else {
                     let stub: Vec<String> = (0..description.outputs).map(placeholder).collect();
@@ -153,11 +210,10 @@ impl Checks<'_> {
             }
             Companion::Unreadable => return None,
         };
-        let names: Vec<String> = match serde_json::from_str(&text) {
+        let names = match read_names(&text) {
             Ok(names) => names,
             Err(error) => {
-                let expected = "expected a list of names such as [\"Agogo\", \"Bell\"]";
-                self.say(WHAT, Level::Wrong, format!("{origin}: {error}; {expected}"));
+                self.say(WHAT, Level::Wrong, format!("{origin}: {error}"));
                 return None;
             }
         };
@@ -185,14 +241,27 @@ impl Checks<'_> {
                 self.say("order", Level::Wrong, format!("{origin}: {both}"));
             } else if !wrong.is_empty() {
                 self.say("order", Level::Wrong, "can't be checked before the names are right");
-            } else if found != description.labels_checksum {
-                self.say("order", Level::Wrong, self.other_order(&names, description, &found));
             } else {
-                self.say(
-                    "order",
-                    Level::Ok,
-                    format!("{} labels, checksum {found}, as the model was trained with", names.len()),
-                );
+                match description.labels_checksum.as_deref() {
+                    None if names.len() == 1 => {}
+                    None => {
+                        let put =
+                            format!("put \"labels_checksum\": \"{found}\" into the model's JSON to have it checked");
+                        self.say(
+                            "order",
+                            Level::Note,
+                            format!("nothing says which order the model was trained with; {put}"),
+                        );
+                    }
+                    Some(expected) if found != expected => {
+                        self.say("order", Level::Wrong, self.other_order(&names, expected, &found));
+                    }
+                    Some(_) => {
+                        let count = names.len();
+                        let found = format!("{count} labels, checksum {found}, as the model was trained with");
+                        self.say("order", Level::Ok, found);
+                    }
+                }
             }
         }
         if wrong.is_empty() {
@@ -202,11 +271,10 @@ impl Checks<'_> {
     }
 
     /// What to say of labels with another checksum: whether sorting them would be right, as training tools do.
-    fn other_order(&self, names: &[String], description: &ModelDescription, found: &str) -> String {
+    fn other_order(&self, names: &[String], expected: &str, found: &str) -> String {
         let mut sorted = names.to_vec();
         sorted.sort();
-        let expected = &description.labels_checksum;
-        if checksum(&sorted) == *expected {
+        if checksum(&sorted) == expected {
             return format!("checksum {found}, the model has {expected}: the names are right, in alphabetical order");
         }
         let description = self.files.model.as_deref().map(|path| path.with_extension("json"));
@@ -220,14 +288,20 @@ impl Checks<'_> {
     fn canonical_mapping(&mut self, names: &[String]) {
         const WHAT: &str = "canonical mapping";
         let given = self.files.canonical_mapping.as_ref();
-        let embedded_fits =
-            || pairs_of(EMBEDDED_CANONICAL).is_ok_and(|pairs| pairs.0.iter().all(|(fine, _)| names.contains(fine)));
+        // Labels that it knows, all of them: what it says of others does no harm.
+        let embedded_fits = || {
+            let known = |name: &String, pairs: &Pairs| pairs.0.iter().any(|(fine, _)| fine == name);
+            let fits = |name: &String, pairs: &Pairs| known(name, pairs) || canonical_index(name).is_some();
+            pairs_of(EMBEDDED_CANONICAL).is_ok_and(|pairs| names.iter().all(|name| fits(name, &pairs)))
+        };
         let (origin, text) = match self.companion(WHAT, given, "canonical_mapping.json") {
             Companion::File(path, text) => (path.display().to_string(), text),
             Companion::Embedded => ("compiled in".to_owned(), EMBEDDED_CANONICAL.to_owned()),
             Companion::Absent(_) if given.is_none() && embedded_fits() => {
-                ("compiled in".to_owned(), EMBEDDED_CANONICAL.to_owned())
+                ("compiled in".to_owned(), super::model::known_canonical(names))
             }
+            // A gate's labels are collected nowhere.
+            Companion::Absent(_) if names.len() == 1 => return,
             Companion::Absent(path) => {
                 let stub: std::collections::BTreeMap<&str, String> =
                     names.iter().map(|name| (name.as_str(), usual_canonical(name))).collect();
@@ -278,14 +352,20 @@ impl Checks<'_> {
     }
 
     /// Lets the model hear something: whether it runs, and gives as many outputs as it says.
-    fn run(&mut self, description: &ModelDescription) {
+    fn run(&mut self, description: &Described) {
         const WHAT: &str = "outputs";
         let sound: Vec<f32> = (0..8000).map(|n| (n as f32 * 0.06).sin() * (-(n as f32) / 2000.0).exp()).collect();
         let heard = match (Classifier::with_any_labels(self.files), Extractor::new().extract(&sound, 44_100).features) {
-            (Ok(classifier), Ok(features)) => classifier
-                .session()
-                .and_then(|mut session| session.logits(&features))
-                .map_err(|error| error.to_string()),
+            (Ok(classifier), Ok(features)) => {
+                let described = classifier.description();
+                let mut inputs = Inputs::default();
+                let values = inputs.get(&described.layout, described.arrangement, &features, &sound, 44_100);
+                let mut session = classifier.session();
+                session
+                    .as_mut()
+                    .map_err(|error| error.to_string())
+                    .and_then(|session| session.logits(values).map_err(|error| error.to_string()))
+            }
             (Err(error), _) => Err(error.to_string()),
             (_, Err(unheard)) => Err(unheard.to_string()),
         };

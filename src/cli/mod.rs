@@ -6,6 +6,7 @@ mod context;
 pub mod features;
 mod index;
 mod known;
+mod learn;
 mod mount;
 mod output;
 mod progress;
@@ -55,6 +56,7 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
+    Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::context::Ear;
 use super::{Failure, Global, Outcome, output};
 use crate::classify::Backend;
-use crate::classify::validate::{Check, Level, validate};
+use crate::classify::validate::{Check, Level, validate_all};
 use crate::rules::Rules;
 
 /// Check whether a model, its labels, its mapping and its calibration belong together
@@ -38,7 +38,7 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Outcome, Failu
     let config = Ear::config(global)?;
     let backend = Backend::start(config.onnxruntime.as_deref())?;
     output::tell(format_args!("run by {}", backend.describe()));
-    let mut checks = validate(&config.model);
+    let mut checks = validate_all(&config.ensemble);
     if let Some(path) = &args.rules {
         checks.push(rules(global, path));
     }
@@ -46,7 +46,12 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Outcome, Failu
     if args.json {
         output::json(&Printed { ok, checks: &checks })?;
     } else {
+        let mut model = None;
         for check in &checks {
+            if check.model != model {
+                model.clone_from(&check.model);
+                model.iter().try_for_each(output::line)?;
+            }
             let level = match check.level {
                 Level::Ok => "ok",
                 Level::Note => "note",
@@ -61,7 +66,10 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Outcome, Failu
 
 /// Whether a rules file speaks of labels that the model has, and is right otherwise.
 fn rules(global: &Global, path: &std::path::Path) -> Check {
-    let check = |level, found| Check { what: "rules", level, found: format!("{}: {found}", path.display()) };
+    let check = |level, found| {
+        let found = format!("{}: {found}", path.display());
+        Check { model: None, what: "rules", level, found }
+    };
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) => return check(Level::Wrong, error.to_string()),

@@ -19,6 +19,7 @@ use super::status::{Facts, IndexProgress};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
+use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Catalogue, Sample, View, ViewInput};
@@ -44,7 +45,7 @@ pub(super) enum Message {
     Changed { sample: Arc<Sample>, answer: Answer },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
-    /// Look whether calibrations changed on disk, and judge everything anew where they did.
+    /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
     JudgeAgain { answer: Answer },
     /// Answer when everything before is done.
     After { answer: Answer },
@@ -189,6 +190,10 @@ impl Keeper {
         let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
         let router = Arc::new(Router::new(&rules, &vocabulary));
         let overrides = join::load_overrides(&store)?;
+        let (ensemble, refused) = learn::in_force(&ensemble, store.folder());
+        let ensemble = Arc::new(ensemble);
+        let refused = refused.map(|refused| refused.to_string());
+        refused.iter().for_each(|refused| log::warn!("{refused}"));
         let catalogue = Arc::new(join::load(&store, &ensemble)?);
         let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
@@ -213,7 +218,7 @@ impl Keeper {
             view: ArcSwap::from_pointee(view),
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
-            progress: Mutex::default(),
+            progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
             facts,
             vocabulary,
             ensemble: ArcSwap::new(Arc::clone(&ensemble)),
@@ -353,13 +358,23 @@ impl Keeper {
         self.swap(view);
     }
 
-    /// Takes up calibrations that changed on disk. One that is refused leaves what is in force.
+    /// Takes up calibrations, and what was learnt, that changed on disk. What is refused leaves what is in force.
     fn judge_again(&mut self) {
-        let error = match self.ensemble.recalibrated() {
-            Ok(None) => None,
-            Ok(Some(ensemble)) => self.judge_by(ensemble).err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        let mut errors: Vec<String> = Vec::new();
+        let mut changed = self.ensemble.recalibrated().unwrap_or_else(|error| {
+            errors.push(error.to_string());
+            None
+        });
+        let current = changed.as_ref().unwrap_or(&self.ensemble);
+        match learn::head_in_force(current, self.store.folder()) {
+            Ok(head) if head.as_ref() != current.head() => changed = Some(current.with_head(head)),
+            Ok(_) => {}
+            Err(error) => errors.push(error.to_string()),
+        }
+        if let Some(ensemble) = changed {
+            errors.extend(self.judge_by(ensemble).err().map(|error| error.to_string()));
+        }
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
         if let Some(error) = &error {
             log::warn!("what is in force stays: {error}");
         }
@@ -373,7 +388,7 @@ impl Keeper {
         self.ensemble = Arc::new(ensemble);
         self.shared.ensemble.store(Arc::clone(&self.ensemble));
         self.show();
-        log::info!("another calibration is in force: view {}", self.shared.view().epoch);
+        log::info!("everything was judged again: view {}", self.shared.view().epoch);
         Ok(())
     }
 

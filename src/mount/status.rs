@@ -39,7 +39,7 @@ pub struct IndexProgress {
     pub last_rate: f64,
     /// What a person should know: the last error of a pass, or that the archive seems to be absent.
     pub last_error: Option<String>,
-    /// Why a calibration was not taken up, until one is.
+    /// Why a calibration, or what was learnt, was not taken up, until one is.
     pub judging_error: Option<String>,
     /// Whole passes that have ended since the mount began.
     pub passes: u64,
@@ -88,6 +88,8 @@ struct Status<'a> {
     rules_error: Option<&'a str>,
     last_error: Option<String>,
     calibration: Vec<InForce<'a>>,
+    /// Whether something that was learnt from corrections is in force.
+    learned: bool,
     view_build_ms: f64,
     view_build: Build,
     backend: &'a str,
@@ -169,6 +171,7 @@ pub fn text(shared: &Shared) -> Vec<u8> {
         rules_error: view.rules_error.as_deref(),
         last_error: progress.judging_error.or(progress.last_error),
         calibration: ensemble.members().iter().map(|member| member.classifier().calibration().into()).collect(),
+        learned: ensemble.members().iter().any(|member| member.head().is_some()),
         view_build_ms: ms(view.times.total()),
         view_build: Build {
             route_ms: ms(view.times.route),

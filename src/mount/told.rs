@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -17,15 +17,19 @@ pub struct Told {
     pub status: io::Result<Value>,
 }
 
-/// Tells every mount of drumfs to look for a new calibration (and for new files) by a write to its `_control/rescan`.
-/// When this returns each of them shows what it has taken up.
+/// Tells the mount at `path` to look for a new calibration, for what was learnt, and for new files, by a write to its
+/// `_control/rescan`. Gives its status.json after it has looked: then it shows what it has taken up.
+///
+/// # Errors
+/// Where it could not be told, or does not answer.
+pub fn tell(path: &Path) -> io::Result<Value> {
+    let control = path.join("_control");
+    fs::write(control.join("rescan"), "judge again\n")?;
+    serde_json::from_slice(&fs::read(control.join("status.json"))?).map_err(io::Error::from)
+}
+
+/// Tells every mount of drumfs.
 pub fn tell_all() -> Vec<Told> {
-    let tell = |mount: platform::OwnMount| {
-        let control = mount.path.join("_control");
-        let status = fs::write(control.join("rescan"), "judge again\n")
-            .and_then(|()| fs::read(control.join("status.json")))
-            .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from));
-        Told { path: mount.path, status }
-    };
-    platform::own_mounts().into_iter().map(tell).collect()
+    let told = |mount: platform::OwnMount| Told { status: tell(&mount.path), path: mount.path };
+    platform::own_mounts().into_iter().map(told).collect()
 }

@@ -12,6 +12,7 @@ mod explain;
 mod globs;
 mod heard;
 mod label_set;
+mod meaning;
 mod names;
 mod parse;
 mod parse_route;

@@ -4,7 +4,9 @@
 mod calibrating;
 mod changes;
 mod commands;
+mod ensembles;
 mod hashes;
+mod layouts;
 mod models;
 mod odd_files;
 mod refusals;
