@@ -180,6 +180,7 @@ fn subject<'a>(file: &'a File, name: &'a str) -> Subject<'a> {
         probs: &file.probs,
         override_label: None,
         gate_refused: false,
+        gate_probability: None,
     }
 }
 
