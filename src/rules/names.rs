@@ -166,51 +166,76 @@ impl NameTable {
         !name.iter().any(u8::is_ascii_digit) && name.split(|byte| !is_letter(*byte)).all(known)
     }
 
-    /// The fine labels that one name speaks of. A folder's codes count only where it is called nothing else: `SD` and
-    /// `SD Soft` are full of snares, `SD card` is not.
+    /// The fine labels that one name speaks of.
     fn labels_in(&self, name: &[u8], is_file: bool) -> LabelSet {
-        let mut tiers = [LabelSet::default(); TIERS];
-        let mut previous = Word::NONE;
-        let mut waiting: Meaning = None;
-        let plain = is_file || self.is_plain(name);
-        let mut put = |meaning: Meaning| {
-            let Some((tier, label)) = meaning else { return };
-            let short = matches!(tier, Tier::Code | Tier::Faint);
-            if short && !is_file && (tier == Tier::Faint || !plain) {
-                return;
-            }
-            if let Some(set) = tiers.get_mut(tier as usize) {
-                set.insert(label);
-            }
+        let mut reading = Reading {
+            table: self,
+            // A folder's codes count only where it is called nothing else: `SD` and `SD Soft` are full of snares,
+            // `SD card` is not.
+            codes_count: is_file || self.is_plain(name),
+            faint_counts: is_file,
+            tiers: [LabelSet::default(); TIERS],
+            previous: Word::NONE,
+            waiting: None,
         };
         for (run, after) in runs(name) {
             let whole = Word::of(run);
-            let meaning = self.look_up_modified(&whole).filter(|_| !is_machine(run, after));
-            let mut rest = if meaning.is_some() { &[][..] } else { run };
-            let mut next = Some((whole, meaning)).filter(|_| meaning.is_some());
-            loop {
-                let (word, meaning) = match next.take() {
-                    Some(next) => next,
-                    None if rest.is_empty() => break,
-                    None => {
-                        let (part, after_part) = rest.split_at(first_part(rest));
-                        rest = after_part;
-                        let word = Word::of(part);
-                        let last = rest.is_empty() && is_machine(part, after);
-                        (word, self.look_up_modified(&word).filter(|_| !last))
-                    }
-                };
-                // Together with the word before, where the two make a term (`bass drum`), else by itself.
-                if let Some(pair) = self.look_up_pair(&previous, &word) {
-                    (waiting, previous) = (Some(pair), Word::NONE);
-                    continue;
-                }
-                put(waiting);
-                (waiting, previous) = (meaning, word);
+            if let Some(meaning) = self.look_up_modified(&whole).filter(|_| !is_machine(run, after)) {
+                reading.take(whole, Some(meaning));
+                continue;
+            }
+            let mut rest = run;
+            while !rest.is_empty() {
+                let (part, after_part) = rest.split_at(first_part(rest));
+                rest = after_part;
+                let word = Word::of(part);
+                let names_machine = rest.is_empty() && is_machine(part, after);
+                reading.take(word, self.look_up_modified(&word).filter(|_| !names_machine));
             }
         }
-        put(waiting);
-        tiers.into_iter().find(|set| !set.is_empty()).unwrap_or_default()
+        reading.end()
+    }
+}
+
+/// A name that is being read, word by word.
+struct Reading<'t, 'n> {
+    table: &'t NameTable,
+    codes_count: bool,
+    faint_counts: bool,
+    /// What was found, by tier.
+    tiers: [LabelSet; TIERS],
+    previous: Word<'n>,
+    /// What the word before means by itself: put once the next has not made a pair of the two.
+    waiting: Meaning,
+}
+
+impl<'n> Reading<'_, 'n> {
+    /// Takes the next word: together with the one before, where the two make a term (`bass drum`), else by itself.
+    fn take(&mut self, word: Word<'n>, meaning: Meaning) {
+        if let Some(pair) = self.table.look_up_pair(&self.previous, &word) {
+            (self.waiting, self.previous) = (Some(pair), Word::NONE);
+            return;
+        }
+        self.put();
+        (self.waiting, self.previous) = (meaning, word);
+    }
+
+    fn put(&mut self) {
+        let Some((tier, label)) = self.waiting.take() else { return };
+        let counts = match tier {
+            Tier::Code => self.codes_count,
+            Tier::Faint => self.faint_counts,
+            _ => true,
+        };
+        if let Some(set) = self.tiers.get_mut(tier as usize).filter(|_| counts) {
+            set.insert(label);
+        }
+    }
+
+    /// What the best tier says.
+    fn end(mut self) -> LabelSet {
+        self.put();
+        self.tiers.into_iter().find(|set| !set.is_empty()).unwrap_or_default()
     }
 }
 
