@@ -72,7 +72,8 @@ struct PrintedModel {
 pub(super) fn run(global: &Global, args: &CalibrateArgs) -> Result<Outcome, Failure> {
     let ear = Ear::uncalibrated(global)?;
     let members = chosen(&ear, args)?;
-    let (mut models, mut left_out, mut repeated) = (Vec::new(), 0, 0);
+    let (mut models, mut repeated) = (Vec::new(), 0);
+    let left_out;
     match (&args.val_manifest, &args.val_logits, &members[..]) {
         (_, Some(path), [(_, member)]) => {
             let classifier = member.classifier();
@@ -91,7 +92,8 @@ pub(super) fn run(global: &Global, args: &CalibrateArgs) -> Result<Outcome, Fail
         (None, None, _) => return Err("give --val-manifest or --val-logits".into()),
         (Some(path), None, _) => {
             let Some(listened) = listen(&ear, args, path)? else { return Ok(Outcome::Failed) };
-            (left_out, repeated) = (listened.left_out, listened.repeated);
+            left_out = listened.left_out;
+            repeated = listened.repeated;
             for (index, member) in members {
                 let sounds: Vec<Sound> = listened.heard.iter().filter_map(|heard| Sound::heard(heard, index)).collect();
                 models.push(calibrate(args, member.classifier(), &sounds)?);
