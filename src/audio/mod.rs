@@ -6,7 +6,9 @@ pub mod decode;
 pub mod features;
 mod mel;
 mod mix;
+pub mod resample;
 mod riff;
+pub mod spectral;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
-use crate::classify::{Backend, Classifier, Ensemble};
+use crate::classify::{Backend, Ensemble};
 use crate::config::Config;
 use crate::rules::Vocabulary;
 use crate::store::{self, OpenOptions, Store};
@@ -30,7 +30,7 @@ impl Ear {
     /// The same without calibrations: one that does not belong to its model is no reason not to fit another.
     pub fn uncalibrated(global: &Global) -> Result<Self, Failure> {
         let mut config = Self::config(global)?;
-        config.model.uncalibrated = true;
+        config.ensemble = config.ensemble.uncalibrated();
         Self::of(config)
     }
 
@@ -49,7 +49,7 @@ impl Ear {
     }
 
     fn of(config: Config) -> Result<Self, Failure> {
-        let ensemble = Ensemble::from(Classifier::open(&config.model)?);
+        let ensemble = Ensemble::open(&config.ensemble)?;
         let labels = ensemble.labels();
         let canonical = labels.names().iter().zip(labels.canonical()).map(|(name, &index)| {
             (name.as_str(), crate::classify::labels::CANONICAL.get(index).copied().unwrap_or("misc"))

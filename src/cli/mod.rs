@@ -11,6 +11,7 @@ mod mount;
 mod output;
 mod progress;
 mod rules;
+mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,6 +57,7 @@ enum Command {
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
     Learn(learn::LearnArgs),
+    Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
     ///
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
+        Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

@@ -20,7 +20,7 @@ pub type JoinError = StoreError;
 /// Where the store can't be read.
 pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Analyses, StoreError> {
     let analyses: Result<Vec<_>, _> = ensemble.models().map(|model| store.analysis(hash, model.model_id())).collect();
-    analyses.map(Analyses::from)
+    analyses.map(|analyses| Analyses::new(analyses, ensemble.members().len()))
 }
 
 /// The sample that an entry and what was heard in its content make. Without any analysis it is one that is still to be
@@ -47,13 +47,14 @@ pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble
         error,
         attributes: analysis.and_then(|analysis| analysis.attributes.clone()),
         probs: [].into(),
+        gate: None,
     };
     judged(sample, judgement)
 }
 
 /// A sample with what an ensemble makes of it.
 fn judged(sample: Sample, judgement: Judgement) -> Sample {
-    Sample { probs: judgement.probs, ..sample }
+    Sample { probs: judgement.probs, gate: judgement.gate, ..sample }
 }
 
 /// `samples` as `ensemble` judges them by what was heard before; what it has no word on stays as it is.

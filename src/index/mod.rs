@@ -10,6 +10,6 @@ pub mod record;
 
 pub use analysis::{Analyses, Analysis, Status};
 pub use join::{JoinError, analyses, join, load};
-pub use judge::{Judgement, judge};
+pub use judge::{GateAnswer, Judgement, judge};
 pub use listen::Listener;
 pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};

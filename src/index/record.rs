@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::Status;
+use super::{GateAnswer, Status};
 use crate::archive::ContentHash;
 use crate::audio::{Attributes, SILENCE_DBFS};
 use crate::rules::{Reason, Router, Verdict};
@@ -39,6 +39,9 @@ pub struct Record<'a> {
     conf_top1: Option<f32>,
     topk: Vec<(&'a str, f32)>,
     probs: &'a [f32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate_probability: Option<f32>,
+    gate_refused: bool,
     assigned_label: Option<&'a str>,
     assigned_confidence: Option<f32>,
     assigned_reason: &'static str,
@@ -105,6 +108,8 @@ impl RecordContext<'_> {
             conf_top1: topk.first().map(|(_, confidence)| *confidence),
             topk,
             probs: &sample.probs,
+            gate_probability: sample.gate.map(|gate| gate.probability),
+            gate_refused: sample.gate.is_some_and(|gate| gate.refused),
             assigned_label: folder.map(|folder| &folder[..]),
             assigned_confidence: classified.then_some(verdict.confidence),
             assigned_reason: verdict.reason.name(),
@@ -143,6 +148,9 @@ struct Parsed {
     channels: Option<u16>,
     codec: Option<String>,
     probs: Vec<f32>,
+    gate_probability: Option<f32>,
+    #[serde(default)]
+    gate_refused: bool,
     status: Status,
     errors: Option<String>,
 }
@@ -185,6 +193,7 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
         error: parsed.errors.map(Into::into),
         attributes,
         probs: parsed.probs.into(),
+        gate: parsed.gate_probability.map(|probability| GateAnswer { probability, refused: parsed.gate_refused }),
     })
 }
 

@@ -15,7 +15,7 @@ const LEFT: f64 = 58.0;
 /// ... between two plots of a row, ...
 const GAP: f64 = 62.0;
 /// ... for the heading, ...
-const TOP: f64 = 64.0;
+const TOP: f64 = 82.0;
 /// ... above each plot for its title, and below it for the axis and the counts.
 const ABOVE: f64 = 36.0;
 const BELOW: f64 = 116.0;
@@ -34,20 +34,20 @@ pub struct Panel {
 pub struct Diagram {
     /// The heading.
     pub heading: String,
-    /// A line below it.
-    pub about: String,
+    /// Two lines below it.
+    pub about: [String; 2],
     /// The plots, row by row.
     pub rows: Vec<[Panel; 2]>,
 }
 
-/// Colours for light and for dark, as the viewer prefers; text and lines keep a contrast of 4.5 to 1 and more.
+/// Colours for light, and over them those for dark, as the viewer prefers; text keeps a contrast of 4.5 to 1 and more.
+/// No variables: viewers that are no browser don't know them.
 const STYLE: &str = "\
-:root{--ground:#fff;--text:#1b1f24;--faint:#59636e;--line:#d1d9e0;--bar:#3b7dd8;--sure:#b3450a}\
-@media(prefers-color-scheme:dark){:root{--ground:#0d1117;--text:#f0f6fc;--faint:#9198a1;--line:#3d444d;--bar:#4c8fe8;\
---sure:#ff9a5c}}\
-text{font-family:system-ui,sans-serif;fill:var(--text)}.faint{fill:var(--faint)}.ground{fill:var(--ground)}\
-.bar{fill:var(--bar)}.count{fill:var(--faint);opacity:.55}.line{stroke:var(--line);fill:none}\
-.equal{stroke:var(--faint);stroke-dasharray:5 4;fill:none}.sure{stroke:var(--sure);stroke-width:3}";
+text{font-family:system-ui,sans-serif;fill:#1b1f24}.faint{fill:#59636e}.ground{fill:#fff}.bar{fill:#3b7dd8}\
+.count{fill:#59636e;opacity:.55}.line{stroke:#d1d9e0;fill:none}.equal{stroke:#59636e;stroke-dasharray:5 4;fill:none}\
+.sure{stroke:#b3450a;stroke-width:3}\
+@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.faint{fill:#9198a1}.ground{fill:#0d1117}.bar{fill:#3f7fd9}\
+.count{fill:#9198a1}.line{stroke:#3d444d}.equal{stroke:#9198a1}.sure{stroke:#ff9a5c}}";
 
 impl Diagram {
     /// The picture: one SVG document that needs nothing beside it.
@@ -62,9 +62,11 @@ impl Diagram {
              height=\"{height}\" role=\"img\">\n<title>{heading}</title>\n<style>{STYLE}</style>\n\
              <rect class=\"ground\" width=\"{width}\" height=\"{height}\"/>\n\
              <text x=\"{LEFT}\" y=\"28\" font-size=\"18\" font-weight=\"600\">{heading}</text>\n\
-             <text class=\"faint\" x=\"{LEFT}\" y=\"48\" font-size=\"12\">{about}</text>\n",
+             <text class=\"faint\" x=\"{LEFT}\" y=\"48\" font-size=\"12\">{}</text>\n\
+             <text class=\"faint\" x=\"{LEFT}\" y=\"65\" font-size=\"12\">{}</text>\n",
+            escaped(&self.about[0]),
+            escaped(&self.about[1]),
             heading = escaped(&self.heading),
-            about = escaped(&self.about),
         );
         for (number, row) in self.rows.iter().enumerate() {
             for (column, panel) in row.iter().enumerate() {
@@ -170,7 +172,7 @@ mod tests {
         let panel = |title: &str| Panel { title: title.to_owned(), bins };
         let diagram = Diagram {
             heading: "how sure & how right".to_owned(),
-            about: "<model>".to_owned(),
+            about: ["<model>".to_owned(), String::new()],
             rows: vec![[panel("before"), panel("after")]],
         };
         let svg = diagram.svg();

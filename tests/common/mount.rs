@@ -72,6 +72,11 @@ impl Mount {
         mount
     }
 
+    /// Where drumfs finds a person's own calibrations.
+    pub fn data(&self) -> PathBuf {
+        self.store.with_file_name("data")
+    }
+
     /// The command that mounts, in the foreground.
     pub fn command(&self) -> Command {
         let mut command = Command::new(DRUMFS);
@@ -81,7 +86,7 @@ impl Mount {
         if config.exists() {
             command.arg("--config").arg(config);
         }
-        command.env("RUST_LOG", "drumfs=info").stdin(Stdio::null());
+        command.env("RUST_LOG", "drumfs=info").env("XDG_DATA_HOME", self.data()).stdin(Stdio::null());
         command
     }
 

@@ -32,6 +32,8 @@ fn the_help_of_every_command_is_enough() {
             &["learn", "--help"],
             &["ARCHIVE", "--dry-run", "--force", "--undo", "--status", "--json", "one pack after another"],
         ),
+        (&["calibrate", "--help"], &["--val-manifest", "--out", "--dry-run", "--json", "kit", "held out"]),
+        (&["validate", "--help"], &["stub", "--rules", "--json", "exits with 1"]),
         (&["features", "--help"], &["features"]),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
         (&["man", "--help"], &["manual page"]),
