@@ -48,10 +48,10 @@ fn what_is_learnt_moves_sounds_of_a_pack_that_nothing_was_said_of_and_undo_moves
     let dir = dir.path();
     say(dir, &words());
     let before = [folder(dir, 0), folder(dir, 1)];
-    assert_eq!(before, ["Kick", "Hihat"]);
+    assert_eq!(before, ["Kick", "Snare"]);
     let dry = learn_json(dir, &["--dry-run"]);
     assert_eq!((&dry["adopted"], &dry["objection"]), (&false.into(), &serde_json::Value::Null), "{dry}");
-    assert_eq!(dry["fitted_on"]["overrides"], 36);
+    assert_eq!(dry["fitted_on"]["overrides"], 72);
     assert_eq!(dry["fitted_on"]["packs"], 3);
     assert!(dry["effect"]["after"]["nll"].as_f64() < dry["effect"]["before"]["nll"].as_f64(), "{dry}");
     assert!(!dir.join("store/learned.json").exists(), "nothing is written");
@@ -60,12 +60,13 @@ fn what_is_learnt_moves_sounds_of_a_pack_that_nothing_was_said_of_and_undo_moves
     let output = learn(dir, &[]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    for words in ["36 overrides of 3 packs", "each of 3 packs", "other packs", "same packs", "adopted", "--undo"] {
+    for words in ["72 overrides of 3 packs", "each of 3 packs", "other packs", "same packs", "adopted", "--undo"] {
         assert!(text.contains(words), "`{words}` is not in: {text}");
     }
-    assert_eq!([folder(dir, 0), folder(dir, 1)], ["Kick", "Snare"], "{text}");
-    let moved = dry["moved"]["moves"][0].clone();
-    assert_eq!((&moved["from"], &moved["to"], &moved["count"]), (&"Hihat".into(), &"Snare".into(), &6.into()));
+    assert_eq!([folder(dir, 0), folder(dir, 1)], ["Kick", "Hihat"], "{text}");
+    let moved = &dry["moved"]["moves"][0];
+    assert_eq!((&moved["from"], &moved["to"]), (&"Snare".into(), &"Hihat".into()), "{dry}");
+    assert!(moved["count"].as_u64() >= Some(10), "{dry}");
     let state = learn_json(dir, &["--status"]);
     assert_eq!((&state["in_use"], &state["fitted_on"]["hash"]), (&true.into(), &dry["fitted_on"]["hash"]), "{state}");
 
@@ -101,14 +102,14 @@ fn what_was_learnt_for_another_model_is_told_and_not_used() {
     other["model"] = "another-0123-model".into();
     for (text, words) in [(other.to_string(), "another-0123-model"), ("{".to_owned(), "damaged")] {
         fs::write(&file, text).unwrap();
-        assert_eq!(folder(dir, 1), "Hihat", "the model judges as it was shipped");
+        assert_eq!(folder(dir, 1), "Snare", "the model judges as it was shipped");
         let state = learn_json(dir, &["--status"]);
         assert_eq!((&state["learnt"], &state["in_use"]), (&true.into(), &false.into()));
         assert!(state["refused"].as_str().unwrap().contains(words), "{state}");
     }
     // Learning again puts it right.
     assert!(learn(dir, &[]).status.success());
-    assert_eq!(folder(dir, 1), "Snare");
+    assert_eq!(folder(dir, 1), "Hihat");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn heard(classifier: Classifier, seed: u64) -> Analysis {
 fn the_shipped_layer_makes_the_same_logits_of_the_kept_embedding() {
     let classifier = model();
     let knowledge = classifier.knowledge().unwrap();
-    assert_eq!((knowledge.outputs(), knowledge.size()), (34, 16));
+    assert_eq!((knowledge.outputs(), knowledge.size()), (34, 48));
     for seed in 0..6 {
         let analysis = heard(classifier.clone(), seed);
         let logits = knowledge.logits(analysis.embedding.as_ref().unwrap());
@@ -41,11 +41,11 @@ fn a_head_changes_the_judgement_and_one_that_changes_nothing_changes_nothing_at_
     let ensemble = Ensemble::from(model());
     let analyses = Analyses::from(heard(model(), 1));
     let before = judge(&analyses, &ensemble);
-    let unchanged = ensemble.with_head(Some(Head::none(34, 16)));
+    let unchanged = ensemble.with_head(Some(Head::none(34, 48)));
     assert_eq!(judge(&analyses, &unchanged), before, "to the last bit");
-    let mut change = vec![0.0; 17 * 34];
-    change[16 * 34 + 5] = 20.0;
-    let changed = judge(&analyses, &ensemble.with_head(Some(Head::from_change(&change, 34, 16))));
+    let mut change = vec![0.0; 49 * 34];
+    change[48 * 34 + 5] = 20.0;
+    let changed = judge(&analyses, &ensemble.with_head(Some(Head::from_change(&change, 34, 48))));
     assert!(changed.probs[5] > 0.99, "{changed:?}");
     assert_eq!(judge(&analyses, &unchanged.with_head(None)), before);
 }
