@@ -67,6 +67,7 @@ fn route_all(router: &Router, samples: &[Sample]) -> u64 {
             probs: &sample.probs,
             override_label: None,
             gate_refused: false,
+            gate_probability: None,
         });
         folders += u64::from(verdict.folder);
     }

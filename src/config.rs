@@ -9,7 +9,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::archive::HashAlgorithm;
-use crate::classify::model::ModelFiles;
+use crate::classify::input::OldInput;
+use crate::classify::{EnsembleFiles, GateFiles, Mean, MemberFiles, ModelFiles, Target};
 
 /// A config.yml that can't be used.
 #[derive(Debug, Error)]
@@ -33,10 +34,10 @@ pub enum ConfigError {
 }
 
 /// What config.yml says. Paths are absolute, or relative to the file's folder as written.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The model and what belongs to it.
-    pub model: ModelFiles,
+    /// The models and what belongs to them.
+    pub ensemble: EnsembleFiles,
     /// The shared library of ONNX Runtime.
     pub onnxruntime: Option<PathBuf>,
     /// How contents are named.
@@ -49,19 +50,154 @@ pub struct Config {
     pub ignored: Vec<String>,
 }
 
+impl Default for Config {
+    /// The model that is compiled in, and what is usual.
+    fn default() -> Self {
+        Self {
+            ensemble: ModelFiles::default().into(),
+            onnxruntime: None,
+            hash_algorithm: HashAlgorithm::default(),
+            threads: None,
+            store: None,
+            ignored: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Text {
-    model_path: Option<PathBuf>,
-    label_map: Option<PathBuf>,
-    canonical_mapping: Option<PathBuf>,
-    calibration: Option<PathBuf>,
+    #[serde(flatten)]
+    model: ModelText,
+    models: Option<Vec<MemberText>>,
+    ensemble: EnsembleText,
+    gate: Option<GateText>,
     onnxruntime: Option<PathBuf>,
     hash_algorithm: Option<String>,
     threads: Option<usize>,
     store: Option<PathBuf>,
     #[serde(flatten)]
     other: BTreeMap<String, serde_json::Value>,
+}
+
+/// A model and its companions, alone at the top or as one of several.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct ModelText {
+    model_path: Option<PathBuf>,
+    label_map: Option<PathBuf>,
+    canonical_mapping: Option<PathBuf>,
+    calibration: Option<PathBuf>,
+    fallback_labels: Option<Vec<String>>,
+    target_sr: Option<u32>,
+    target_samples: Option<usize>,
+    n_mfcc: Option<usize>,
+    n_fft: Option<usize>,
+    hop_length: Option<usize>,
+    normalize: Option<bool>,
+}
+
+impl ModelText {
+    fn files(self, folder: &Path) -> ModelFiles {
+        let at = |path: Option<PathBuf>| path.map(|path| folder.join(path));
+        ModelFiles {
+            model: at(self.model_path),
+            label_mapping: at(self.label_map),
+            canonical_mapping: at(self.canonical_mapping),
+            calibration: at(self.calibration),
+            uncalibrated: false,
+            old_input: OldInput {
+                target_sr: self.target_sr,
+                target_samples: self.target_samples,
+                n_mfcc: self.n_mfcc,
+                n_fft: self.n_fft,
+                hop_length: self.hop_length,
+                normalize: self.normalize,
+            },
+            fallback_labels: self.fallback_labels,
+        }
+    }
+}
+
+/// One of `models`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberText {
+    model_path: Option<PathBuf>,
+    label_map: Option<PathBuf>,
+    canonical_mapping: Option<PathBuf>,
+    calibration: Option<PathBuf>,
+    weight: Option<f32>,
+    #[serde(default)]
+    mapping: BTreeMap<String, TargetText>,
+}
+
+impl MemberText {
+    fn files(self, folder: &Path) -> MemberFiles {
+        let text = ModelText {
+            model_path: self.model_path,
+            label_map: self.label_map,
+            canonical_mapping: self.canonical_mapping,
+            calibration: self.calibration,
+            ..ModelText::default()
+        };
+        let mapping = self.mapping.into_iter().map(|(label, target)| (label, target.into())).collect();
+        MemberFiles { files: text.files(folder), weight: self.weight.unwrap_or(1.0), mapping }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum TargetText {
+    Nothing(()),
+    One(String),
+    Several(Vec<String>),
+}
+
+impl From<TargetText> for Target {
+    fn from(text: TargetText) -> Self {
+        match text {
+            TargetText::Nothing(()) => Self::Nothing,
+            TargetText::One(label) => Self::One(label),
+            TargetText::Several(labels) => Self::Several(labels),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EnsembleText {
+    mean: MeanText,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MeanText {
+    #[default]
+    Arithmetic,
+    Geometric,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GateText {
+    model_path: PathBuf,
+    label_map: Option<PathBuf>,
+    calibration: Option<PathBuf>,
+    threshold: Option<f32>,
+    accept: Option<String>,
+}
+
+impl GateText {
+    fn files(self, folder: &Path) -> GateFiles {
+        let text = ModelText {
+            model_path: Some(self.model_path),
+            label_map: self.label_map,
+            calibration: self.calibration,
+            ..ModelText::default()
+        };
+        GateFiles { files: text.files(folder), threshold: self.threshold.unwrap_or(0.5), accept: self.accept }
+    }
 }
 
 impl Config {
@@ -94,18 +230,35 @@ impl Config {
         if text.threads == Some(0) {
             return Err("threads: 0 files at a time is none; leave the key out to use every core".to_owned());
         }
+        let members = match text.models {
+            None => EnsembleFiles::from(text.model.files(folder)).members,
+            Some(_) if text.model != ModelText::default() => {
+                return Err(
+                    "models: each model says its own model_path, label_map and so on; leave those at the top out, \
+                            or leave `models` out"
+                        .to_owned(),
+                );
+            }
+            Some(models) => models.into_iter().map(|model| model.files(folder)).collect(),
+        };
+        // They describe a model that is not there.
+        let mut ignored: Vec<String> = text.other.into_keys().collect();
+        for member in members.iter().filter(|member| member.files.model.is_none()) {
+            ignored.extend(member.files.old_input.said().into_iter().map(str::to_owned));
+            ignored.extend(member.files.fallback_labels.iter().map(|_| "fallback_labels".to_owned()));
+        }
+        ignored.sort();
+        let mean = match text.ensemble.mean {
+            MeanText::Arithmetic => Mean::Arithmetic,
+            MeanText::Geometric => Mean::Geometric,
+        };
         Ok(Self {
-            model: ModelFiles {
-                model: at(text.model_path),
-                label_mapping: at(text.label_map),
-                canonical_mapping: at(text.canonical_mapping),
-                calibration: at(text.calibration),
-            },
+            ensemble: EnsembleFiles { members, mean, gate: text.gate.map(|gate| gate.files(folder)) },
             onnxruntime: at(text.onnxruntime),
             hash_algorithm,
             threads: text.threads,
             store: at(text.store),
-            ignored: text.other.into_keys().collect(),
+            ignored,
         })
     }
 }
@@ -118,7 +271,7 @@ mod tests {
     fn paths_are_relative_to_the_file() {
         let config = Config::parse("model_path: ../models/mine.onnx\nhash_algorithm: md5\n", Path::new("/etc/drumfs"));
         let config = config.unwrap();
-        assert_eq!(config.model.model, Some(PathBuf::from("/etc/drumfs/../models/mine.onnx")));
+        assert_eq!(config.ensemble.members[0].files.model, Some(PathBuf::from("/etc/drumfs/../models/mine.onnx")));
         assert_eq!(config.hash_algorithm, HashAlgorithm::Md5);
     }
 

@@ -270,7 +270,7 @@ def export(net, scaling, heard, labels, held_out, arguments):
         "model": model, "labels_checksum": checksum, "temperature": round(temperature, 4)})
     known = np.setdiff1d(np.arange(len(labels)), held_out)
     altered = outputs_of(net, heard.features[known, 1], scaling)[1]
-    write_knowledge(arguments.out / "drums.knowledge", model, checksum, net.last.weight.detach().numpy(),
+    write_knowledge(arguments.out / "knowledge.bin", model, checksum, net.last.weight.detach().numpy(),
                     net.last.bias.detach().numpy(), np.concatenate([embeddings[known], altered]),
                     np.tile(labels[known], 2))
     return logits[held_out], temperature

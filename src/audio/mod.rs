@@ -8,7 +8,9 @@ mod descriptors;
 pub mod features;
 mod mel;
 mod mix;
+pub mod resample;
 mod riff;
+pub mod spectral;
 #[cfg(test)]
 mod tests;
 

@@ -71,7 +71,7 @@ fn the_model_gives_what_training_recorded() {
     for sound in golden {
         let (samples, rate) = sound.sound(&mut decoder);
         let features = extractor.extract(&samples, rate).features.unwrap();
-        let logits = session.logits(&features).unwrap();
+        let logits = session.logits(features.as_slice()).unwrap();
         assert_eq!(logits.len(), sound.logits.len());
         for (heard, recorded) in logits.iter().zip(&sound.logits) {
             let what = sound.path.as_deref().unwrap_or(&sound.kind);

@@ -56,6 +56,67 @@ pub struct Labels {
     checksum: String,
 }
 
+/// `label_mapping.json`, in any of the forms that the older pipeline wrote.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum List {
+    Names(Vec<String>),
+    ByName(BTreeMap<String, usize>),
+    ByNumber(BTreeMap<String, String>),
+}
+
+impl List {
+    /// The names in order; none where the numbers are not 0, 1, 2 and so on.
+    fn names(self) -> Option<Vec<String>> {
+        let mut numbered: Vec<(usize, String)> = match self {
+            Self::Names(names) => return Some(names),
+            Self::ByName(numbers) => numbers.into_iter().map(|(name, number)| (number, name)).collect(),
+            Self::ByNumber(names) => {
+                let parsed = names.into_iter().map(|(number, name)| Some((number.trim().parse().ok()?, name)));
+                parsed.collect::<Option<_>>()?
+            }
+        };
+        numbered.sort();
+        let in_order = numbered.iter().enumerate().all(|(index, (number, _))| index == *number);
+        in_order.then(|| numbered.into_iter().map(|(_, name)| name).collect())
+    }
+}
+
+/// What `label_mapping.json` may hold.
+const LIST_FORMS: &str = "a list of names such as [\"Agogo\", \"Bell\"], or an object such as {\"Agogo\": 0, \"Bell\": 1} or {\"0\": \"Agogo\"}";
+
+/// Reads `label_mapping.json`: the names in the order of the model's outputs.
+///
+/// # Errors
+/// [`LabelsError::Json`] where it is none of its forms, [`LabelsError::BadLabel`] where a name is empty or listed twice.
+pub fn parse_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
+    let names = read_names(label_mapping)?;
+    for (index, name) in names.iter().enumerate() {
+        let problem = if name.trim().is_empty() {
+            "empty"
+        } else if names.iter().take(index).any(|earlier| earlier == name) {
+            "listed twice"
+        } else {
+            continue;
+        };
+        return Err(LabelsError::BadLabel { index, name: name.clone(), problem });
+    }
+    Ok(names)
+}
+
+/// The same, whatever the names are.
+///
+/// # Errors
+/// [`LabelsError::Json`].
+pub(super) fn read_names(label_mapping: &str) -> Result<Vec<String>, LabelsError> {
+    let failed = |reason: String| LabelsError::Json { what: "label_mapping.json", reason, expected: LIST_FORMS };
+    // An untagged reader does not say where a mistake is.
+    let value: serde_json::Value = serde_json::from_str(label_mapping).map_err(|error| failed(error.to_string()))?;
+    let list: List =
+        serde_json::from_value(value).map_err(|_| failed("neither a list nor an object of labels".into()))?;
+    list.names().ok_or_else(|| failed("the numbers are not 0, 1, 2 and so on".into()))
+}
+
 /// `canonical_mapping.json`, in the older pipeline's form or flat.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -65,28 +126,13 @@ enum Mapping {
 }
 
 impl Labels {
-    /// Reads `label_mapping.json`, a list of names in the order of the model's outputs, and `canonical_mapping.json`,
-    /// an object from fine to canonical label, bare or under `model_class_to_canonical`. A fine label that the object
+    /// Reads `label_mapping.json`, as [`parse_names`] does, and `canonical_mapping.json`, an object from fine to canonical label, bare or under `model_class_to_canonical`. A fine label that the object
     /// does not name goes to `misc`.
     ///
     /// # Errors
     /// [`LabelsError`] says which file, and what in it.
     pub fn parse(label_mapping: &str, canonical_mapping: &str) -> Result<Self, LabelsError> {
-        let names: Vec<String> = serde_json::from_str(label_mapping).map_err(|error| LabelsError::Json {
-            what: "label_mapping.json",
-            reason: error.to_string(),
-            expected: "a list of names such as [\"Agogo\", \"Bell\"]",
-        })?;
-        for (index, name) in names.iter().enumerate() {
-            let problem = if name.trim().is_empty() {
-                "empty"
-            } else if names.iter().take(index).any(|earlier| earlier == name) {
-                "listed twice"
-            } else {
-                continue;
-            };
-            return Err(LabelsError::BadLabel { index, name: name.clone(), problem });
-        }
+        let names = parse_names(label_mapping)?;
         let mapping = serde_json::from_str(canonical_mapping).map_err(|error| LabelsError::Json {
             what: "canonical_mapping.json",
             reason: error.to_string(),
@@ -182,9 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_and_both_forms_of_an_object_are_the_same_labels() {
+        let list = Labels::parse(r#"["Tom", "Kick"]"#, "{}").unwrap();
+        for json in [r#"{"Kick": 1, "Tom": 0}"#, r#"{"1": "Kick", "0": "Tom"}"#] {
+            assert_eq!(Labels::parse(json, "{}").unwrap(), list, "{json}");
+        }
+        // Numbers are numbers, whatever their order as text.
+        let many: BTreeMap<String, String> = (0..12).map(|n| (n.to_string(), format!("label {n}"))).collect();
+        let names = parse_names(&serde_json::to_string(&many).unwrap()).unwrap();
+        assert_eq!(names[10], "label 10");
+    }
+
+    #[test]
     fn what_is_wrong_with_a_mapping_is_named() {
         let error = |list, mapping| Labels::parse(list, mapping).unwrap_err().to_string();
-        assert!(error(r#"{"Kick": 0}"#, "{}").contains("expected a list of names"));
+        assert!(error("3", "{}").contains("expected a list of names"));
+        assert!(error(r#"{"Kick": 1}"#, "{}").contains("not 0, 1, 2"));
+        assert!(error(r#"{"0": "Kick", "2": "Snare"}"#, "{}").contains("not 0, 1, 2"));
         assert!(error(r#"["Kick", "Kick"]"#, "{}").contains("label 1 is `Kick`, which is listed twice"));
         assert!(error(r#"["Kick"]"#, r#"{"Kik": "Kick"}"#).contains("`Kik` is not one of the model's labels"));
         assert!(error(r#"["Kick"]"#, r#"{"Kick": "Drum"}"#).contains("expected one of Crash, Hihat"));

@@ -7,24 +7,33 @@ use std::path::{Path, PathBuf};
 
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::TensorRef;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Backend, BackendError};
 use super::calibration::{Calibration, CalibrationError};
-use super::labels::{Labels, LabelsError};
-use crate::audio::{FEATURES_VERSION, Features};
+use super::description::{DescriptionText, ModelDescription, input_shape};
+use super::input::OldInput;
+use super::knowledge::{Knowledge, KnowledgeError, Owner};
+use super::labels::{self, Labels, LabelsError};
+use super::onnx::Interface;
+use super::places;
+use super::session::Session;
+use crate::audio::FEATURES_VERSION;
 
-const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
-const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
-const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
-const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
+pub(super) const EMBEDDED_MODEL: &[u8] = include_bytes!("../../models/drums.onnx");
+pub(super) const EMBEDDED_DESCRIPTION: &str = include_str!("../../models/drums.json");
+pub(super) const EMBEDDED_LABELS: &str = include_str!("../../models/label_mapping.json");
+pub(super) const EMBEDDED_CANONICAL: &str = include_str!("../../models/canonical_mapping.json");
 const EMBEDDED_CALIBRATION: &str = include_str!("../../models/calibration.json");
+/// Empty where the model that is compiled in has no embedding.
+const EMBEDDED_KNOWLEDGE: &[u8] = include_bytes!("../../models/knowledge.bin");
 
-/// Shape of a model's input: batch, values of [`Features`].
-pub const INPUT_SHAPE: [usize; 2] = [1, Features::LEN];
+/// The name of the knowledge file beside a model.
+const KNOWLEDGE: &str = "knowledge.bin";
+
+/// The label of a model with one output that has no list of labels: what a gate's output means.
+pub const KIT: &str = "kit";
 
 /// A model that can't be used.
 #[derive(Debug, Error)]
@@ -38,8 +47,16 @@ pub enum ModelError {
         error: io::Error,
     },
     /// A Keras file was given.
-    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17", .0.display(), .0.display())]
+    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17 (see docs/models.md)", .0.display(), .0.display())]
     Keras(PathBuf),
+    /// There is no description beside the model.
+    #[error(
+        "{}: there is no such file. It says what the model beside it reads, in one line: {{\"features\": \"{}\"}}, or \
+         {{\"features\": \"mfcc\", \"output\": \"probabilities\"}} for a model of the older pipeline (see docs/models.md)",
+        .0.display(),
+        FEATURES_VERSION
+    )]
+    NoDescription(PathBuf),
     /// The description beside the model is not one.
     #[error("{path}: {reason}")]
     Description {
@@ -48,25 +65,13 @@ pub enum ModelError {
         /// What the JSON reader says, with line and column.
         reason: String,
     },
-    /// The model wants features of another definition.
-    #[error("the model `{model}` was trained on features `{expected}`, this program computes `{found}`")]
-    OtherFeatures {
+    /// The model wants an input that can't be given.
+    #[error("the model `{model}`: {reason}")]
+    Input {
         /// The model's name.
         model: String,
-        /// What it was trained on.
-        expected: String,
-        /// What this program computes.
-        found: &'static str,
-    },
-    /// The model wants an input of another shape.
-    #[error("the model `{model}` takes an input of {expected:?}, the features are {found:?}")]
-    OtherInput {
-        /// The model's name.
-        model: String,
-        /// What it takes.
-        expected: Vec<usize>,
-        /// What there is.
-        found: [usize; 2],
+        /// What it wants, and what there is.
+        reason: String,
     },
     /// The label list is not the one the model was trained with.
     #[error(
@@ -95,12 +100,33 @@ pub enum ModelError {
         /// What it gives.
         found: usize,
     },
+    /// The model has no embedding, so that its last layer can't be fitted to corrections.
+    #[error(
+        "the model `{0}` can't learn from corrections: it has no output that is described as its embedding (see \
+         docs/learning.md)"
+    )]
+    NoEmbedding(String),
+    /// The model can't learn because what it knows is not there, or does not belong to it.
+    #[error("the model `{model}` can't learn from corrections: {path}: {reason}")]
+    Knowledge {
+        /// The model's name.
+        model: String,
+        /// The knowledge file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The labels can't be read.
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// The calibration does not belong to the model.
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
+    #[error("{path}: {error}")]
+    Calibration {
+        /// The file.
+        path: String,
+        /// Why.
+        error: CalibrationError,
+    },
     /// No backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -114,24 +140,10 @@ pub enum ModelError {
     },
 }
 
-/// What a model says of itself: the JSON file beside it, of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelDescription {
-    /// A short name.
-    pub name: String,
-    /// The [`FEATURES_VERSION`] it was trained on.
-    pub features: String,
-    /// Shape of its input.
-    pub input: Vec<usize>,
-    /// Number of its outputs.
-    pub outputs: usize,
-    /// [`Labels::checksum`] of the labels it was trained with.
-    pub labels_checksum: String,
-}
-
 /// Where a model and its companions are. Whatever is `None` is looked for beside the model under its usual name
 /// (`label_mapping.json`, `canonical_mapping.json`, `calibration.json`), and is what is compiled in where it is not
-/// there either; a calibration that is nowhere is a temperature of 1.
+/// there either. A model's JSON may hold the labels itself. A calibration is looked for in the data folder, too, before
+/// the compiled-in one is taken ([`places::calibration_in_force`]); one that is nowhere is a temperature of 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The ONNX file; `None` is the one compiled in.
@@ -142,6 +154,12 @@ pub struct ModelFiles {
     pub canonical_mapping: Option<PathBuf>,
     /// The calibration.
     pub calibration: Option<PathBuf>,
+    /// What the older pipeline's config.yml says of the input, for a model that has no JSON beside it.
+    pub old_input: OldInput,
+    /// Labels for a model that has no list of them: the older pipeline's `fallback_labels`.
+    pub fallback_labels: Option<Vec<String>>,
+    /// Whether calibrations are passed over, as by commands that judge or replace them.
+    pub uncalibrated: bool,
 }
 
 /// A model, its labels and its calibration. Shared by all threads.
@@ -152,6 +170,7 @@ pub struct Classifier {
     labels: Labels,
     calibration: Calibration,
     id: String,
+    files: ModelFiles,
 }
 
 impl Classifier {
@@ -177,65 +196,145 @@ impl Classifier {
                 None => Ok(Cow::Borrowed(embedded)),
             },
         };
-        let (model, description) = match &files.model {
-            None => (Cow::Borrowed(EMBEDDED_MODEL), parse_description(EMBEDDED_DESCRIPTION, "drums.json")?),
-            Some(path) => {
-                let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-                if extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras)) {
-                    return Err(ModelError::Keras(path.clone()));
-                }
-                let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
-                let beside = path.with_extension("json");
-                let description = parse_description(&read_text(&beside)?, &beside.display().to_string())?;
-                (Cow::Owned(bytes), description)
+        let (model, description) = read_model(files)?;
+        let label_mapping = match (&description.labels, &files.fallback_labels) {
+            (Some(labels), _) if files.label_mapping.is_none() => Cow::Owned(labels.to_string()),
+            (_, Some(labels)) if !files.label_mapping.as_ref().is_some_and(|path| path.exists()) => {
+                Cow::Owned(serde_json::json!(labels).to_string())
             }
+            _ => text(&files.label_mapping, "label_mapping.json", "")?,
         };
-        let label_mapping = text(&files.label_mapping, "label_mapping.json", EMBEDDED_LABELS)?;
-        let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", EMBEDDED_CANONICAL)?;
-        // The compiled-in calibration is for the compiled-in model only.
-        let no_calibration = if files.model.is_none() { EMBEDDED_CALIBRATION } else { "" };
-        let calibration = text(&files.calibration, "calibration.json", no_calibration)?;
-        Self::from_parts(model, description, &label_mapping, &canonical_mapping, &calibration)
+        let label_mapping = match (&label_mapping[..], description.outputs) {
+            ("", Some(1)) => Cow::Owned(serde_json::json!([KIT]).to_string()),
+            ("", _) => Cow::Borrowed(EMBEDDED_LABELS),
+            _ => label_mapping,
+        };
+        let canonical_mapping = text(&files.canonical_mapping, "canonical_mapping.json", "")?;
+        let mut classifier =
+            Self::from_parts(model, description, &files.old_input, &label_mapping, &canonical_mapping)?;
+        classifier.files = files.clone();
+        classifier.calibration = classifier.read_calibration()?;
+        Ok(classifier)
+    }
+
+    /// The model at `files` with labels that only count its outputs: to run one whose labels are wrong.
+    ///
+    /// # Errors
+    /// As [`Classifier::open`], but for labels.
+    pub(super) fn with_any_labels(files: &ModelFiles) -> Result<Self, ModelError> {
+        let (model, mut description) = read_model(files)?;
+        let outputs = description.outputs_with(&model).map_err(|reason| {
+            let model = description.name.clone().unwrap_or_default();
+            ModelError::Input { model, reason }
+        })?;
+        let names: Vec<String> = (0..outputs).map(|index| format!("output {index}")).collect();
+        description.labels_checksum = None;
+        let list = serde_json::Value::from(names).to_string();
+        Self::from_parts(model, description, &files.old_input, &list, "{}")
+    }
+
+    /// The same model with the calibration that is in force where `files` say.
+    pub(super) fn calibrated(self, files: &ModelFiles) -> Result<Self, ModelError> {
+        let uncalibrated = Self { files: files.clone(), ..self };
+        let calibration = uncalibrated.read_calibration()?;
+        Ok(Self { calibration, ..uncalibrated })
+    }
+
+    /// The calibration that is in force for this model now, from disk: it may have been fitted again since this
+    /// classifier was made.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Calibration`].
+    pub fn read_calibration(&self) -> Result<Calibration, ModelError> {
+        let parse = |json: &str, path: String| {
+            let parsed = Calibration::parse(json, &self.id, &self.labels);
+            parsed.map_err(|error| ModelError::Calibration { path, error })
+        };
+        match self.calibration_path() {
+            _ if self.files.uncalibrated => Ok(Calibration::none(&self.id, self.labels.checksum())),
+            Some(path) => {
+                let mut calibration = parse(&read_text(&path)?, path.display().to_string())?;
+                calibration.file = Some(path);
+                Ok(calibration)
+            }
+            // The compiled-in calibration is for the compiled-in model only.
+            None if self.files.model.is_none() => parse(EMBEDDED_CALIBRATION, places::CALIBRATION.to_owned()),
+            None => Ok(Calibration::none(&self.id, self.labels.checksum())),
+        }
+    }
+
+    /// The file that is in force as this model's calibration; none where the compiled-in one is, or none at all.
+    pub fn calibration_path(&self) -> Option<PathBuf> {
+        places::calibration_in_force(&self.files, &self.id)
+    }
+
+    /// Where this model and its companions were looked for.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// The same model with another calibration.
+    pub fn with_calibration(&self, calibration: Calibration) -> Self {
+        Self { calibration, ..self.clone() }
     }
 
     fn from_parts(
         model: Cow<'static, [u8]>,
-        description: ModelDescription,
+        text: DescriptionText,
+        old_input: &OldInput,
         label_mapping: &str,
         canonical_mapping: &str,
-        calibration: &str,
     ) -> Result<Self, ModelError> {
-        let name = || description.name.clone();
-        if description.features != FEATURES_VERSION {
-            let expected = description.features.clone();
-            return Err(ModelError::OtherFeatures { model: name(), expected, found: FEATURES_VERSION });
-        }
-        if description.input != INPUT_SHAPE {
-            let expected = description.input.clone();
-            return Err(ModelError::OtherInput { model: name(), expected, found: INPUT_SHAPE });
-        }
-        // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
-        let list = Labels::parse(label_mapping, "{}")?;
-        if list.len() != description.outputs || list.checksum() != description.labels_checksum {
-            return Err(ModelError::OtherLabels {
-                model: name(),
-                outputs: description.outputs,
-                expected: description.labels_checksum.clone(),
-                labels: list.len(),
-                found: list.checksum().to_owned(),
-            });
-        }
-        let labels = Labels::parse(label_mapping, canonical_mapping)?;
-        let hash = xxh3_64(&model) >> 32;
-        let id = format!("{}-{hash:08x}-{}", description.name, description.features);
-        let calibration = match calibration {
-            "" => Calibration::none(&id, labels.checksum()),
-            json => Calibration::parse(json, &id, labels.checksum())?,
+        let name = text.name.clone().unwrap_or_else(|| "model".to_owned());
+        let refused = |reason: String| ModelError::Input { model: name.clone(), reason };
+        let layout = text.layout(old_input).map_err(refused)?;
+        // What is compiled in says all of this in its JSON.
+        let interface = match &model {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => Some(Interface::read(bytes).map_err(refused)?),
         };
-        Ok(Self { model, description, labels, calibration, id })
+        let (input, arrangement) = input_shape(&layout, text.input.as_deref(), interface.as_ref()).map_err(refused)?;
+        // The list is compared with the model before the mapping is: a wrong list fails with the two checksums.
+        let list = labels::parse_names(label_mapping)?;
+        let found = labels::checksum(&list);
+        let declared = interface.as_ref().and_then(|interface| text.declared_outputs(interface));
+        let outputs = text.outputs.or(declared).unwrap_or(list.len());
+        let expected = text.labels_checksum.clone().unwrap_or_else(|| found.clone());
+        if list.len() != outputs || found != expected {
+            return Err(ModelError::OtherLabels { model: name, outputs, expected, labels: list.len(), found });
+        }
+        if let Some(found) = declared.filter(|found| *found != outputs) {
+            return Err(ModelError::Outputs { model: name, expected: outputs, found });
+        }
+        let labels = match canonical_mapping {
+            "" => Labels::parse(label_mapping, &known_canonical(&list))?,
+            mapping => Labels::parse(label_mapping, mapping)?,
+        };
+        let hash = xxh3_64(&model) >> 32;
+        let more = match text.output {
+            super::Output::Logits if input == layout.usual_shape() => String::new(),
+            output => format!("{output:?} {input:?}"),
+        };
+        let features = layout.tag(&more);
+        let id = format!("{name}-{hash:08x}-{features}");
+        let fixed = interface.map(|interface| interface.fixed(&input)).transpose().map_err(refused)?.flatten();
+        let model = fixed.map_or(model, Cow::Owned);
+        let description = ModelDescription {
+            name,
+            features,
+            layout,
+            input,
+            arrangement,
+            outputs,
+            output: text.output,
+            labels_checksum: expected,
+            embedding: text.embedding,
+        };
+        let calibration = Calibration::none(&id, labels.checksum());
+        Ok(Self { model, description, labels, calibration, id, files: ModelFiles::default() })
     }
 
-    /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and feature version: the key of analyses.
+    /// Name, first 8 hexadecimal digits of the ONNX file's XXH3, and what the features are: the key of analyses.
     pub fn model_id(&self) -> &str {
         &self.id
     }
@@ -255,6 +354,33 @@ impl Classifier {
         &self.calibration
     }
 
+    /// The model's last layer and what it learnt from: compiled in, or `knowledge.bin` beside the model.
+    ///
+    /// # Errors
+    /// [`ModelError::NoEmbedding`] and [`ModelError::Knowledge`] say why the model can't learn.
+    pub fn knowledge(&self) -> Result<Knowledge, ModelError> {
+        let Some(embedding) = &self.description.embedding else {
+            return Err(ModelError::NoEmbedding(self.description.name.clone()));
+        };
+        let path = self.files.model.as_deref().map(|model| model.parent().unwrap_or(Path::new("")).join(KNOWLEDGE));
+        let fail = |reason: String| ModelError::Knowledge {
+            model: self.description.name.clone(),
+            path: path.as_ref().map_or_else(|| KNOWLEDGE.to_owned(), |path| path.display().to_string()),
+            reason,
+        };
+        let bytes = match &path {
+            None => Cow::Borrowed(EMBEDDED_KNOWLEDGE),
+            Some(path) => fs::read(path).map(Cow::Owned).map_err(|error| fail(error.to_string()))?,
+        };
+        let owner = Owner {
+            model: &self.id,
+            labels_checksum: self.labels.checksum(),
+            outputs: self.description.outputs,
+            size: embedding.size,
+        };
+        Knowledge::parse(&bytes, owner).map_err(|error: KnowledgeError| fail(error.to_string()))
+    }
+
     /// A session of this model, for one thread. Costs milliseconds: keep it. Starts the backend if nobody has.
     ///
     /// # Errors
@@ -270,71 +396,63 @@ impl Classifier {
             .map_err(|error| fail(error.to_string()))?
             .commit_from_memory(&self.model)
             .map_err(|error| fail(error.to_string()))?;
-        Ok(Session { session, model: self.description.name.clone(), outputs: self.description.outputs })
+        Ok(Session::new(session, self.description.clone()))
     }
+}
+
+/// The model's bytes and what it says of itself.
+pub(super) fn read_model(files: &ModelFiles) -> Result<(Cow<'static, [u8]>, DescriptionText), ModelError> {
+    let Some(path) = &files.model else {
+        return Ok((Cow::Borrowed(EMBEDDED_MODEL), parse_description(EMBEDDED_DESCRIPTION, "drums.json")?));
+    };
+    if is_keras(path) {
+        return Err(ModelError::Keras(path.clone()));
+    }
+    let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
+    Ok((Cow::Owned(bytes), read_description(path, &files.old_input)?))
+}
+
+/// Whether a file is a Keras model, by its name.
+pub(super) fn is_keras(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| ["keras", "h5", "hdf5"].iter().any(|keras| extension == *keras))
+}
+
+/// What the JSON beside a model says, or, where there is none, what `old_input` does.
+pub(super) fn read_description(model: &Path, old_input: &OldInput) -> Result<DescriptionText, ModelError> {
+    let beside = model.with_extension("json");
+    let mut description = match read_text(&beside) {
+        Ok(json) => parse_description(&json, &beside.display().to_string())?,
+        Err(_) if !beside.exists() && old_input.is_said() => DescriptionText::of_the_older_pipeline(),
+        Err(_) if !beside.exists() => return Err(ModelError::NoDescription(beside)),
+        Err(error) => return Err(error),
+    };
+    let stem = || model.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
+    description.name.get_or_insert_with(stem);
+    Ok(description)
 }
 
 fn read_text(path: &Path) -> Result<String, ModelError> {
     fs::read_to_string(path).map_err(|error| ModelError::Io { path: path.to_owned(), error })
 }
 
-fn parse_description(json: &str, path: &str) -> Result<ModelDescription, ModelError> {
+/// What is compiled in of a canonical mapping, for the labels of another model: those that both know.
+pub(super) fn known_canonical(labels: &[String]) -> String {
+    let shipped: serde_json::Value = serde_json::from_str(EMBEDDED_CANONICAL).unwrap_or_default();
+    let known = shipped.get("model_class_to_canonical").or(Some(&shipped)).and_then(serde_json::Value::as_object);
+    let shared = known.into_iter().flatten().filter(|(fine, _)| labels.contains(fine));
+    serde_json::Value::Object(shared.map(|(fine, canonical)| (fine.clone(), canonical.clone())).collect()).to_string()
+}
+
+fn parse_description(json: &str, path: &str) -> Result<DescriptionText, ModelError> {
     serde_json::from_str(json)
         .map_err(|error| ModelError::Description { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Runs a model. One per thread.
-pub struct Session {
-    session: OrtSession,
-    model: String,
-    outputs: usize,
-}
-
-impl Session {
-    /// The model's raw outputs for one sound, in label order.
-    ///
-    /// # Errors
-    /// [`ModelError::Run`] where the backend fails, [`ModelError::Outputs`] where the model is not as described.
-    pub fn logits(&mut self, features: &Features) -> Result<Vec<f32>, ModelError> {
-        let result = self.run(features);
-        clear_upper_halves();
-        let logits = result.map_err(|reason| ModelError::Run { model: self.model.clone(), reason })?;
-        if logits.len() != self.outputs {
-            return Err(ModelError::Outputs { model: self.model.clone(), expected: self.outputs, found: logits.len() });
-        }
-        if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(ModelError::Run { model: self.model.clone(), reason: format!("output {index} is no number") });
-        }
-        Ok(logits)
-    }
-
-    fn run(&mut self, features: &Features) -> Result<Vec<f32>, String> {
-        let input = TensorRef::from_array_view((INPUT_SHAPE, features.as_slice())).map_err(|e| e.to_string())?;
-        let outputs = self.session.run(ort::inputs![input]).map_err(|e| e.to_string())?;
-        let (_, output) = outputs.iter().next().ok_or("no output")?;
-        let (_, logits) = output.try_extract_tensor::<f32>().map_err(|e| e.to_string())?;
-        Ok(logits.to_vec())
-    }
-}
-
-/// Clears the upper halves of the vector registers. tract's AVX kernels leave them dirty, which makes all SSE code
-/// that runs afterwards on the thread (decoding, transforms) up to twice as slow.
-fn clear_upper_halves() {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx")]
-        fn zero_upper() {
-            std::arch::x86_64::_mm256_zeroupper();
-        }
-        if std::arch::is_x86_feature_detected!("avx") {
-            // SAFETY: the processor has AVX, and the instruction touches nothing but upper halves that no value lives in.
-            unsafe { zero_upper() };
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::classify::labels::{CANONICAL, MISC};
 
@@ -361,6 +479,22 @@ mod tests {
         assert!(classifier.model_id().ends_with(FEATURES_VERSION));
     }
 
+    #[test]
+    fn the_knowledge_that_is_compiled_in_belongs_to_the_model_if_it_can_learn() {
+        let classifier = Classifier::embedded().unwrap();
+        match &classifier.description().embedding {
+            Some(embedding) => {
+                let knowledge = classifier.knowledge().unwrap();
+                assert_eq!((knowledge.outputs(), knowledge.size()), (34, embedding.size));
+                assert!(knowledge.samples().len() >= 1000, "{}", knowledge.samples().len());
+            }
+            None => {
+                assert!(EMBEDDED_KNOWLEDGE.is_empty(), "a knowledge file that no embedding belongs to");
+                assert!(matches!(classifier.knowledge(), Err(ModelError::NoEmbedding(_))));
+            }
+        }
+    }
+
     /// The embedded model with another label list.
     fn with_labels(change: impl Fn(&mut Vec<String>)) -> Result<Classifier, ModelError> {
         let mut names: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).unwrap();
@@ -368,9 +502,9 @@ mod tests {
         Classifier::from_parts(
             Cow::Borrowed(EMBEDDED_MODEL),
             parse_description(EMBEDDED_DESCRIPTION, "drums.json").unwrap(),
+            &OldInput::default(),
             &serde_json::to_string(&names).unwrap(),
             EMBEDDED_CANONICAL,
-            EMBEDDED_CALIBRATION,
         )
     }
 
@@ -398,6 +532,18 @@ mod tests {
         let classifier = open().unwrap();
         assert_eq!(classifier.model_id(), Classifier::embedded().unwrap().model_id());
         assert_eq!(classifier.calibration().temperature, 1.0);
+        let calibration = EMBEDDED_CALIBRATION.replace(classifier.model_id(), "another");
+        fs::write(folder.join("calibration.json"), calibration).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("calibration.json: fitted for the model `another`"), "{message}");
+        let passed_over =
+            Classifier::open(&ModelFiles { model: Some(path.clone()), uncalibrated: true, ..ModelFiles::default() });
+        assert_eq!(passed_over.unwrap().calibration().temperature, 1.0);
+        fs::write(folder.join("calibration.json"), EMBEDDED_CALIBRATION).unwrap();
+        let fitted_since = classifier.read_calibration().unwrap();
+        assert_ne!(fitted_since, *classifier.calibration());
+        assert_eq!(open().unwrap().calibration(), &fitted_since);
+        fs::remove_file(folder.join("calibration.json")).unwrap();
         let other = EMBEDDED_DESCRIPTION.replace(FEATURES_VERSION, "mfcc-40");
         fs::write(folder.join("own.json"), other).unwrap();
         let message = open().unwrap_err().to_string();

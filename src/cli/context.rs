@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
-use crate::classify::{Backend, Classifier, Ensemble};
+use crate::classify::{Backend, Ensemble};
 use crate::config::Config;
 use crate::rules::Vocabulary;
 use crate::store::{self, OpenOptions, Store};
@@ -24,6 +24,18 @@ pub struct Ear {
 impl Ear {
     /// Reads config.yml and the models.
     pub fn new(global: &Global) -> Result<Self, Failure> {
+        Self::of(Self::config(global)?)
+    }
+
+    /// The same without calibrations: one that does not belong to its model is no reason not to fit another.
+    pub fn uncalibrated(global: &Global) -> Result<Self, Failure> {
+        let mut config = Self::config(global)?;
+        config.ensemble = config.ensemble.uncalibrated();
+        Self::of(config)
+    }
+
+    /// Reads config.yml.
+    pub fn config(global: &Global) -> Result<Config, Failure> {
         let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         if !config.ignored.is_empty() {
             let path = global.config.as_deref().unwrap_or(Path::new("config.yml"));
@@ -33,7 +45,11 @@ impl Ear {
                 config.ignored.join(", ")
             ));
         }
-        let ensemble = Ensemble::from(Classifier::open(&config.model)?);
+        Ok(config)
+    }
+
+    fn of(config: Config) -> Result<Self, Failure> {
+        let ensemble = Ensemble::open(&config.ensemble)?;
         let labels = ensemble.labels();
         let canonical = labels.names().iter().zip(labels.canonical()).map(|(name, &index)| {
             (name.as_str(), crate::classify::labels::CANONICAL.get(index).copied().unwrap_or("misc"))

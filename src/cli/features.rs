@@ -158,7 +158,7 @@ fn hear(ear: &mut Ear, path: &Path) -> Result<Row, String> {
     let attributes = [decoded.duration_sec() as f32, sound.rms_dbfs, sound.centroid_hz, sound.rolloff_hz];
     let features = sound.features.map_err(|why| why.to_string())?;
     if let Some(session) = &mut ear.session {
-        session.logits(&features).map_err(|error| error.to_string())?;
+        session.logits(features.as_slice()).map_err(|error| error.to_string())?;
     }
     lap(4);
     Ok(Row { features, attributes, times })

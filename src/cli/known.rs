@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::{self, Ear};
-use super::{Failure, Global};
+use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index::{join, record};
+use crate::learn;
 use crate::mount::platform;
-use crate::store::{Override, StoreError};
+use crate::store::{Override, Store, StoreError};
 use crate::view::Catalogue;
 
 /// Samples, what people said, and the rules in force.
@@ -22,6 +23,16 @@ pub struct Known {
     pub overrides: HashMap<ContentHash, Override>,
     /// The text of the rules in force; none where none was ever saved.
     pub rules: Option<String>,
+    /// Where this is from.
+    pub from: From,
+}
+
+/// Where it is known from.
+pub enum From {
+    /// The store, which nobody else has.
+    Store(Arc<Store>),
+    /// The mount that has the store.
+    Mount(PathBuf),
 }
 
 impl Known {
@@ -36,15 +47,20 @@ impl Known {
             )
             .into());
         }
-        match context::open_store(folder, root, false, "reading") {
-            Ok(store) => Ok(Self {
-                catalogue: crate::index::load(&store, &ear.ensemble)?,
-                overrides: join::load_overrides(&store)?,
-                rules: store.rules()?.active,
-            }),
+        let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
+        match context::open_store(folder.clone(), root, false, "reading") {
+            Ok(store) => {
+                refused.iter().for_each(output::tell);
+                Ok(Self {
+                    catalogue: crate::index::load(&store, &ensemble)?,
+                    overrides: join::load_overrides(&store)?,
+                    rules: store.rules()?.active,
+                    from: From::Store(store),
+                })
+            }
             Err(error) => match error.downcast_ref::<StoreError>() {
-                Some(StoreError::InUse { .. }) => match mount_of(root.path()) {
-                    Some(mount) => Self::read_mount(&mount),
+                Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
+                    Some(mount) => Self::read_mount(mount),
                     None => Err(error),
                 },
                 _ => Err(error),
@@ -53,7 +69,7 @@ impl Known {
     }
 
     /// Reads what a mount shows: the file system is the interface.
-    fn read_mount(mount: &Path) -> Result<Self, Failure> {
+    fn read_mount(mount: PathBuf) -> Result<Self, Failure> {
         let control = mount.join("_control");
         let mut samples = Vec::new();
         let mut overrides = HashMap::new();
@@ -75,7 +91,8 @@ impl Known {
             .into());
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
-        Ok(Self { catalogue: Catalogue::new(samples), overrides, rules: Some(rules) })
+        let from = From::Mount(mount);
+        Ok(Self { catalogue: Catalogue::new(samples), overrides, rules: Some(rules), from })
     }
 }
 
@@ -88,15 +105,17 @@ struct Said {
     at: f64,
 }
 
-/// The mount that shows an archive.
-fn mount_of(archive: &Path) -> Option<PathBuf> {
+/// The mount that shows an archive and has this store.
+pub fn mount_of(archive: &Path, store: &Path) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Status {
         archive: PathBuf,
+        store: PathBuf,
     }
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     platform::own_mounts().into_iter().map(|mount| mount.path).find(|mount| {
         let status = fs::read(mount.join("_control/status.json")).ok();
         let status: Option<Status> = status.and_then(|text| serde_json::from_slice(&text).ok());
-        status.is_some_and(|status| status.archive == archive)
+        status.is_some_and(|status| status.archive == archive && real(&status.store) == real(store))
     })
 }

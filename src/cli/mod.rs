@@ -1,14 +1,17 @@
 //! One file a command: wiring and printing, no logic.
 
 mod background;
+mod calibrate;
 mod context;
 pub mod features;
 mod index;
 mod known;
+mod learn;
 mod mount;
 mod output;
 mod progress;
 mod rules;
+mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -52,6 +55,9 @@ enum Command {
     Index(index::IndexArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Calibrate(calibrate::CalibrateArgs),
+    Learn(learn::LearnArgs),
+    Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
     /// Print completions for a shell
     ///
@@ -88,6 +94,9 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Learn(args) => learn::run(&cli.global, &args),
+        Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

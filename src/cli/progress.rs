@@ -6,6 +6,13 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::index::Summary;
 
+/// A bar for listening to a list of files.
+pub fn listening(files: u64) -> PassBar {
+    let bar = PassBar::new();
+    bar.planned(files);
+    bar
+}
+
 /// A bar for a pass: first a spinner for the walk, then files, rate and time left.
 pub struct PassBar(ProgressBar);
 

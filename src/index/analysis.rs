@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audio::Attributes;
+use crate::classify::{Embedding, Ensemble};
 
 /// How listening to a sample ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,59 +60,64 @@ pub struct Analysis {
     pub attributes: Option<Attributes>,
     /// Raw logits in label order, before any temperature; empty where nothing was classified.
     pub logits: Vec<f32>,
+    /// What went into the model's last layer; none where it does not tell or nothing was classified.
+    pub embedding: Option<Box<Embedding>>,
 }
 
 /// What the models of an ensemble heard in one content, in the order of
-/// [`Ensemble::models`](crate::classify::Ensemble::models); none where a model has not heard it yet.
+/// [`Ensemble::models`]; none where a model has not heard it yet.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Analyses(Vec<Option<Analysis>>);
+pub struct Analyses {
+    heard: Vec<Option<Analysis>>,
+    /// So many of them are of models that vote; one more may be of a gate.
+    voters: usize,
+}
 
 impl Analyses {
-    /// Of `models` models, none of which has heard the content yet.
-    pub fn unheard(models: usize) -> Self {
-        Self(vec![None; models])
+    /// What the models heard, the first `voters` of which vote.
+    pub fn new(heard: Vec<Option<Analysis>>, voters: usize) -> Self {
+        Self { heard, voters }
+    }
+
+    /// Of the models of an ensemble, none of which has heard the content yet.
+    pub fn unheard(ensemble: &Ensemble) -> Self {
+        Self::new(vec![None; ensemble.models().count()], ensemble.members().len())
     }
 
     /// What the model at `index` heard.
     pub fn get(&self, index: usize) -> Option<&Analysis> {
-        self.0.get(index)?.as_ref()
+        self.heard.get(index)?.as_ref()
     }
 
     /// Sets what the model at `index` heard.
     pub fn set(&mut self, index: usize, analysis: Analysis) {
-        if let Some(slot) = self.0.get_mut(index) {
+        if let Some(slot) = self.heard.get_mut(index) {
             *slot = Some(analysis);
         }
     }
 
     /// Indices of the models that have not heard the content.
     pub fn missing(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().filter(|(_, analysis)| analysis.is_none()).map(|(index, _)| index)
+        self.heard.iter().enumerate().filter(|(_, analysis)| analysis.is_none()).map(|(index, _)| index)
     }
 
     /// Whether every model has heard it.
     pub fn is_complete(&self) -> bool {
-        self.0.iter().all(Option::is_some)
+        self.heard.iter().all(Option::is_some)
     }
 
-    /// The analysis that says how listening ended: the first that is [`Status::Ok`], for one model that fails on a sound
+    /// The analysis that says how listening ended, of the models that vote: the first that is [`Status::Ok`], for one model that fails on a sound
     /// is no reason not to believe the others; else the first there is.
     pub fn telling(&self) -> Option<&Analysis> {
-        let mut heard = self.0.iter().flatten();
+        let mut heard = self.heard.iter().take(self.voters).flatten();
         let first = heard.next()?;
         std::iter::once(first).chain(heard).find(|analysis| analysis.status == Status::Ok).or(Some(first))
-    }
-}
-
-impl From<Vec<Option<Analysis>>> for Analyses {
-    fn from(analyses: Vec<Option<Analysis>>) -> Self {
-        Self(analyses)
     }
 }
 
 impl From<Analysis> for Analyses {
     /// Of an ensemble of one.
     fn from(analysis: Analysis) -> Self {
-        Self(vec![Some(analysis)])
+        Self::new(vec![Some(analysis)], 1)
     }
 }

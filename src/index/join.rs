@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Analyses, Status, judge};
+use super::{Analyses, Judgement, Status, judge};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::store::{SampleEntry, Store, StoreError};
@@ -20,7 +20,7 @@ pub type JoinError = StoreError;
 /// Where the store can't be read.
 pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Analyses, StoreError> {
     let analyses: Result<Vec<_>, _> = ensemble.models().map(|model| store.analysis(hash, model.model_id())).collect();
-    analyses.map(Analyses::from)
+    analyses.map(|analyses| Analyses::new(analyses, ensemble.members().len()))
 }
 
 /// The sample that an entry and what was heard in its content make. Without any analysis it is one that is still to be
@@ -38,7 +38,7 @@ pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble
         (None, None) => Some("not heard yet".into()),
     };
     let judgement = heard.map(|heard| judge(heard, ensemble)).unwrap_or_default();
-    Sample {
+    let sample = Sample {
         path: path.into(),
         size: entry.size,
         mtime_ns: entry.mtime_ns,
@@ -46,8 +46,38 @@ pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble
         status,
         error,
         attributes: analysis.and_then(|analysis| analysis.attributes.clone()),
-        probs: judgement.probs,
-    }
+        probs: [].into(),
+        gate: None,
+    };
+    judged(sample, judgement)
+}
+
+/// A sample with what an ensemble makes of it.
+fn judged(sample: Sample, judgement: Judgement) -> Sample {
+    Sample { probs: judgement.probs, gate: judgement.gate, ..sample }
+}
+
+/// `samples` as `ensemble` judges them by what was heard before; what it has no word on stays as it is.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn judge_again(
+    store: &Store,
+    ensemble: &Ensemble,
+    samples: &[Arc<Sample>],
+) -> Result<Vec<Arc<Sample>>, StoreError> {
+    let one = |sample: &Arc<Sample>| {
+        let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else {
+            return Ok(Arc::clone(sample));
+        };
+        let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
+        Ok(if judgement.probs.is_empty() {
+            Arc::clone(sample)
+        } else {
+            Arc::new(judged((**sample).clone(), judgement))
+        })
+    };
+    samples.par_iter().with_min_len(256).map(one).collect()
 }
 
 /// How many entries are joined at a time.

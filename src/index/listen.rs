@@ -6,13 +6,14 @@ use super::analysis::{Analyses, Analysis, Status};
 pub use crate::audio::Source;
 use crate::audio::features::Unheard;
 use crate::audio::{Attributes, DecodeError, Decoder, Extractor};
-use crate::classify::{Ensemble, ModelError, Session};
+use crate::classify::{Ensemble, Inputs, ModelError, Outputs, Session};
 
 /// Turns files into analyses; keeps its buffers and its sessions between them. One per thread.
 pub struct Listener {
     ensemble: Arc<Ensemble>,
     decoder: Decoder,
     extractor: Extractor,
+    inputs: Inputs,
     /// One a model; `None` after a panic, until the next file builds a new one.
     sessions: Vec<Option<Session>>,
 }
@@ -24,7 +25,8 @@ impl Listener {
     /// [`ModelError`] where the backend can't run a model.
     pub fn new(ensemble: Arc<Ensemble>) -> Result<Self, ModelError> {
         let sessions: Result<Vec<_>, _> = ensemble.models().map(|model| model.session().map(Some)).collect();
-        Ok(Self { sessions: sessions?, ensemble, decoder: Decoder::new(), extractor: Extractor::new() })
+        let (decoder, extractor, inputs) = (Decoder::new(), Extractor::new(), Inputs::default());
+        Ok(Self { sessions: sessions?, ensemble, decoder, extractor, inputs })
     }
 
     /// What the file sounds like to every model. `size` is the whole file's size in bytes, `extension` its extension
@@ -32,7 +34,7 @@ impl Listener {
     ///
     /// Never fails and never panics: an [`Analysis`] that is not [`Status::Ok`] says why.
     pub fn listen(&mut self, source: Source, size: u64, extension: Option<&str>) -> Analyses {
-        self.complete(Analyses::unheard(self.sessions.len()), source, size, extension)
+        self.complete(Analyses::unheard(&self.ensemble), source, size, extension)
     }
 
     /// Lets the models that are missing in `heard` listen, and no others: the file is decoded once.
@@ -54,6 +56,7 @@ impl Listener {
         caught.unwrap_or_else(|payload| {
             self.decoder = Decoder::new();
             self.extractor = Extractor::new();
+            self.inputs = Inputs::default();
             self.sessions.fill_with(|| None);
             let message = payload
                 .downcast_ref::<&str>()
@@ -103,17 +106,24 @@ impl Listener {
                 return Err(failed(status, unheard.to_string(), attributes));
             }
         };
+        self.inputs.begin();
         for (index, (model, session)) in self.ensemble.models().zip(&mut self.sessions).enumerate() {
             if !missing.contains(&index) {
                 continue;
             }
-            let logits = match session {
-                Some(session) => session.logits(&features),
-                empty => model.session().and_then(|session| empty.insert(session).logits(&features)),
+            let description = model.description();
+            let (layout, arrangement) = (&description.layout, description.arrangement);
+            let values = self.inputs.get(layout, arrangement, &features, decoded.samples, decoded.sample_rate);
+            let outputs = match session {
+                Some(session) => session.hear(values),
+                empty => model.session().and_then(|session| empty.insert(session).hear(values)),
             };
             let attributes = attributes.clone();
-            let analysis = match logits {
-                Ok(logits) => Analysis { status: Status::Ok, error: None, attributes, logits },
+            let analysis = match outputs {
+                Ok(Outputs { logits, embedding }) => {
+                    let embedding = embedding.map(Box::new);
+                    Analysis { status: Status::Ok, error: None, attributes, logits, embedding }
+                }
                 Err(error) => failed(Status::LoadError, error.to_string(), attributes),
             };
             heard.set(index, analysis);
@@ -123,7 +133,7 @@ impl Listener {
 }
 
 fn failed(status: Status, error: String, attributes: Option<Attributes>) -> Analysis {
-    Analysis { status, error: Some(error), attributes, logits: Vec::new() }
+    Analysis { status, error: Some(error), attributes, logits: Vec::new(), embedding: None }
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 pub mod analysis;
 pub mod join;
 pub mod judge;
+pub mod labelled;
 pub mod listen;
 pub mod pass;
 pub mod record;
 
 pub use analysis::{Analyses, Analysis, Status};
 pub use join::{JoinError, analyses, join, load};
-pub use judge::{Judgement, judge};
+pub use judge::{GateAnswer, Judgement, judge};
 pub use listen::Listener;
 pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};

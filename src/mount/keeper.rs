@@ -19,6 +19,7 @@ use super::status::{Facts, IndexProgress};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
+use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Catalogue, Sample, View, ViewInput};
@@ -44,6 +45,8 @@ pub(super) enum Message {
     Changed { sample: Arc<Sample>, answer: Answer },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
+    /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
+    JudgeAgain { answer: Answer },
     /// Answer when everything before is done.
     After { answer: Answer },
     /// The kernel may remember names from before the last change.
@@ -85,6 +88,8 @@ pub struct Shared {
     pub facts: Facts,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
+    /// What judges what was heard.
+    pub ensemble: ArcSwap<Ensemble>,
 }
 
 impl Shared {
@@ -126,6 +131,7 @@ impl KeeperHandle {
                 | Message::Override { answer, .. }
                 | Message::Changed { answer, .. }
                 | Message::Show { answer }
+                | Message::JudgeAgain { answer }
                 | Message::After { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. } | Message::Moved { .. } | Message::Forget | Message::Stop => {}
             }
@@ -184,6 +190,10 @@ impl Keeper {
         let rules_error = refused.map(|(draft, error)| Arc::from(report(draft, &error)));
         let router = Arc::new(Router::new(&rules, &vocabulary));
         let overrides = join::load_overrides(&store)?;
+        let (ensemble, refused) = learn::in_force(&ensemble, store.folder());
+        let ensemble = Arc::new(ensemble);
+        let refused = refused.map(|refused| refused.to_string());
+        refused.iter().for_each(|refused| log::warn!("{refused}"));
         let catalogue = Arc::new(join::load(&store, &ensemble)?);
         let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
@@ -208,9 +218,10 @@ impl Keeper {
             view: ArcSwap::from_pointee(view),
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
-            progress: Mutex::default(),
+            progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
             facts,
             vocabulary,
+            ensemble: ArcSwap::new(Arc::clone(&ensemble)),
         });
         Ok(Self {
             shared,
@@ -289,6 +300,9 @@ impl Keeper {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
                 }
+                Some(Message::JudgeAgain { answer }) => {
+                    answer(self.guarded(Self::judge_again));
+                }
                 Some(Message::Save { text, rules, answer }) => {
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
@@ -342,6 +356,40 @@ impl Keeper {
         drop(overrides);
         self.last_build = started.elapsed();
         self.swap(view);
+    }
+
+    /// Takes up calibrations, and what was learnt, that changed on disk. What is refused leaves what is in force.
+    fn judge_again(&mut self) {
+        let mut errors: Vec<String> = Vec::new();
+        let mut changed = self.ensemble.recalibrated().unwrap_or_else(|error| {
+            errors.push(error.to_string());
+            None
+        });
+        let current = changed.as_ref().unwrap_or(&self.ensemble);
+        match learn::head_in_force(current, self.store.folder()) {
+            Ok(head) if head.as_ref() != current.head() => changed = Some(current.with_head(head)),
+            Ok(_) => {}
+            Err(error) => errors.push(error.to_string()),
+        }
+        if let Some(ensemble) = changed {
+            errors.extend(self.judge_by(ensemble).err().map(|error| error.to_string()));
+        }
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
+        if let Some(error) = &error {
+            log::warn!("what is in force stays: {error}");
+        }
+        self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner).judging_error = error;
+    }
+
+    fn judge_by(&mut self, ensemble: Ensemble) -> Result<(), StoreError> {
+        let samples = join::judge_again(&self.store, &ensemble, self.catalogue.samples())?;
+        self.pending = join::judge_again(&self.store, &ensemble, &self.pending)?;
+        self.catalogue = Arc::new(Catalogue::new(samples));
+        self.ensemble = Arc::new(ensemble);
+        self.shared.ensemble.store(Arc::clone(&self.ensemble));
+        self.show();
+        log::info!("everything was judged again: view {}", self.shared.view().epoch);
+        Ok(())
     }
 
     fn swap(&mut self, view: View) {

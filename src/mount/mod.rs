@@ -19,6 +19,7 @@ pub mod platform;
 mod session;
 mod status;
 mod stream;
+pub mod told;
 mod unmounted;
 
 pub use self::core::{Core, Found, OpenHow, OpenKind, Opened};

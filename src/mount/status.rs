@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::keeper::Shared;
+use crate::classify::Calibration;
 
 /// What does not change while mounted.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,8 @@ pub struct IndexProgress {
     pub last_rate: f64,
     /// What a person should know: the last error of a pass, or that the archive seems to be absent.
     pub last_error: Option<String>,
+    /// Why a calibration, or what was learnt, was not taken up, until one is.
+    pub judging_error: Option<String>,
     /// Whole passes that have ended since the mount began.
     pub passes: u64,
 }
@@ -48,6 +51,7 @@ impl IndexProgress {
         *self = Self {
             started: Some(Instant::now()),
             last_error: self.last_error.take(),
+            judging_error: self.judging_error.take(),
             passes: self.passes,
             ..Self::default()
         };
@@ -83,6 +87,9 @@ struct Status<'a> {
     indexing: Indexing,
     rules_error: Option<&'a str>,
     last_error: Option<String>,
+    calibration: Vec<InForce<'a>>,
+    /// Whether something that was learnt from corrections is in force.
+    learned: bool,
     view_build_ms: f64,
     view_build: Build,
     backend: &'a str,
@@ -90,6 +97,31 @@ struct Status<'a> {
     features: &'a str,
     archive: String,
     store: String,
+}
+
+/// A calibration that is in force.
+#[derive(Serialize)]
+struct InForce<'a> {
+    model: &'a str,
+    /// None where the compiled-in one is.
+    file: Option<String>,
+    temperature: f32,
+    /// How many labels have numbers of their own.
+    platt: usize,
+    /// Of what it was fitted on.
+    data_hash: Option<&'a str>,
+}
+
+impl<'a> From<&'a Calibration> for InForce<'a> {
+    fn from(calibration: &'a Calibration) -> Self {
+        Self {
+            model: &calibration.model,
+            file: calibration.file.as_ref().map(|path| path.display().to_string()),
+            temperature: calibration.temperature,
+            platt: calibration.platt.len(),
+            data_hash: calibration.data.as_ref().map(|data| &data.hash[..]),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -118,6 +150,7 @@ pub fn text(shared: &Shared) -> Vec<u8> {
     let view = shared.view();
     let progress = shared.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let numbers = view.numbers();
+    let ensemble = shared.ensemble.load();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         epoch: view.epoch,
@@ -136,7 +169,9 @@ pub fn text(shared: &Shared) -> Vec<u8> {
             passes: progress.passes,
         },
         rules_error: view.rules_error.as_deref(),
-        last_error: progress.last_error,
+        last_error: progress.judging_error.or(progress.last_error),
+        calibration: ensemble.members().iter().map(|member| member.classifier().calibration().into()).collect(),
+        learned: ensemble.members().iter().any(|member| member.head().is_some()),
         view_build_ms: ms(view.times.total()),
         view_build: Build {
             route_ms: ms(view.times.route),

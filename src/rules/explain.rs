@@ -190,8 +190,7 @@ impl Router {
                     Some(word) => format!("a person said `{word}`, which is no label and no folder any more"),
                 },
                 Reason::Route => route_note(false),
-                Reason::Gate if subject.gate_refused => "the gate finds it to be none of the classes".to_owned(),
-                Reason::Gate => "the gate lets it pass".to_owned(),
+                Reason::Gate => gate_note(subject),
                 Reason::Name => self.name_note(subject, audio, explanation, decided),
                 Reason::OutOfTarget if decided => format!("the audio favours {top}, which has no folder"),
                 Reason::OutOfTarget if audio.is_none() => heard(0.0),
@@ -262,6 +261,16 @@ impl Router {
             Condition::Name(_) => format!("{wanted}, but the name is another"),
         }
     }
+}
+
+fn gate_note(subject: &Subject<'_>) -> String {
+    let found = match (subject.gate_refused, subject.gate_probability) {
+        (true, _) => "the gate finds it to be no kit sound",
+        (false, Some(_)) => "the gate lets it pass",
+        (false, None) => return "there is no gate".to_owned(),
+    };
+    let said = subject.gate_probability.map(|probability| format!(": one with a probability of {probability:.3}"));
+    found.to_owned() + &said.unwrap_or_default()
 }
 
 fn name_says(names: &NameTable, subject: &Subject<'_>, labels: &[String]) -> Vec<String> {

@@ -12,6 +12,7 @@ mod explain;
 mod globs;
 mod heard;
 mod label_set;
+mod meaning;
 mod names;
 mod parse;
 mod parse_route;
@@ -19,6 +20,7 @@ mod route;
 mod spec;
 mod template;
 mod vocabulary;
+mod words;
 
 pub use diff::{Diff, Move, diff};
 pub use error::{RulesError, RulesErrorKind};

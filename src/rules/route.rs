@@ -36,6 +36,8 @@ pub struct Subject<'a> {
     pub override_label: Option<&'a str>,
     /// Whether the gate found the sound to be none of the classes.
     pub gate_refused: bool,
+    /// The gate's calibrated probability that it is one of them; none where there is no gate. Nothing is decided by it.
+    pub gate_probability: Option<f32>,
 }
 
 /// Why a sample is where it is. In order of precedence.
@@ -177,7 +179,7 @@ pub struct Router {
     pub(super) misc_folder: FolderId,
     pub(super) routes: Vec<CompiledRoute>,
     folder_ids: HashMap<String, FolderId>,
-    label_ids: HashMap<String, u8>,
+    pub(super) label_ids: HashMap<String, u8>,
     pub(super) names: NameTable,
     path_globs: Arc<Globs>,
     name_globs: Arc<Globs>,

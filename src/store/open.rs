@@ -12,8 +12,12 @@ use super::trees::Store;
 use super::{JournalEntry, JournalEvent, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
 
-/// The schema this program writes, and the newest it reads. A change of what the trees hold raises it.
-pub(super) const SCHEMA: u32 = 1;
+/// The schema this program writes, and the newest it reads. A change of what the trees hold raises it. Since 2 an
+/// analysis has an embedding.
+pub(super) const SCHEMA: u32 = 2;
+
+/// The oldest schema whose analyses can be read.
+const OLDEST_ANALYSES: u32 = 2;
 
 /// How long a store that is locked is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_millis(400);
@@ -68,6 +72,14 @@ impl OpenOptions {
         let journal = Journal::open(&journal_path).map_err(|source| StoreError::io(&journal_path, source))?;
         let store = Store::new(db, self.folder.clone(), journal)?;
         self.check_archive(&store)?;
+        if store.schema()?.is_some_and(|found| found < OLDEST_ANALYSES) {
+            // The schema is written at the end: a crash until then does this again.
+            store.forget_analyses()?;
+            notice.get_or_insert_with(|| {
+                "the store is from an older drumfs: overrides and rules are kept, what was heard is heard again"
+                    .to_owned()
+            });
+        }
         self.replay(&store, &journal_path, &mut notice)?;
         store.mark_opened(&self.archive)?;
         fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))

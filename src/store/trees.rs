@@ -116,8 +116,19 @@ impl Store {
         Ok(value.and_then(|bytes| bytes.as_ref().try_into().ok().map(u32::from_be_bytes)))
     }
 
+    /// The schema this database was written with; none for a new one.
+    pub(super) fn schema(&self) -> Result<Option<u32>, StoreError> {
+        Self::schema_of(&self.db).map_err(|error| self.failed(error))
+    }
+
+    /// Forgets what was heard, of which an older schema tells too little: it is heard again.
+    pub(super) fn forget_analyses(&self) -> Result<(), StoreError> {
+        self.analyses.clear().map_err(|error| self.failed(error))?;
+        self.flush()
+    }
+
     pub(super) fn is_new(&self) -> Result<bool, StoreError> {
-        self.meta.get("schema").map(|schema| schema.is_none()).map_err(|error| self.failed(error))
+        self.schema().map(|schema| schema.is_none())
     }
 
     pub(super) fn archive(&self) -> Result<Option<PathBuf>, StoreError> {

@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
                     let inner = match router.layout() {
                         Layout::Flat => b"",
                         Layout::Preserve => path,
-                        Layout::ByPack => path.split(|&b| b == b'/').next().unwrap_or_default(),
+                        Layout::ByPack => catalogue.samples()[id].pack(),
                     };
                     let dir = self.path(folders[folder], inner);
                     last[folder] = Some((outline.folder[id], dir));

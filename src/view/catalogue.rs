@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::ino::{self, Ino};
 use crate::archive::ContentHash;
 use crate::audio::Attributes;
-use crate::index::Status;
+use crate::index::{GateAnswer, Status};
 use crate::rules::Subject;
 
 /// One sample of the archive with what was heard in it.
@@ -28,6 +28,8 @@ pub struct Sample {
     pub attributes: Option<Attributes>,
     /// Calibrated probabilities of the fine labels in label order; empty where nothing was classified.
     pub probs: Box<[f32]>,
+    /// What the gate says; none where there is no gate, or nothing was classified.
+    pub gate: Option<GateAnswer>,
 }
 
 impl Sample {
@@ -47,6 +49,11 @@ impl Sample {
         }
     }
 
+    /// The pack it is from: the first folder of its path; empty in the root.
+    pub fn pack(&self) -> &[u8] {
+        self.folder().split(|&b| b == b'/').next().unwrap_or_default()
+    }
+
     /// The likeliest fine label, by its place in label order, and its probability.
     pub fn best_label(&self) -> Option<(usize, f32)> {
         let best = self.probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
@@ -62,7 +69,8 @@ impl Sample {
             attributes: self.attributes.as_ref(),
             probs: &self.probs,
             override_label: said,
-            gate_refused: false,
+            gate_refused: self.gate.is_some_and(|gate| gate.refused),
+            gate_probability: self.gate.map(|gate| gate.probability),
         }
     }
 
@@ -279,6 +287,7 @@ mod tests {
             error: None,
             attributes: None,
             probs: [].into(),
+            gate: None,
         })
     }
 

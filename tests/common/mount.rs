@@ -72,11 +72,21 @@ impl Mount {
         mount
     }
 
+    /// Where drumfs finds a person's own calibrations.
+    pub fn data(&self) -> PathBuf {
+        self.store.with_file_name("data")
+    }
+
     /// The command that mounts, in the foreground.
     pub fn command(&self) -> Command {
         let mut command = Command::new(DRUMFS);
         command.arg("mount").arg(&self.archive).arg(&self.at).arg("--store").arg(&self.store);
-        command.env("RUST_LOG", "drumfs=info").stdin(Stdio::null());
+        // A test that wants another model puts this here before it mounts.
+        let config = self.archive.with_file_name("config.yml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        command.env("RUST_LOG", "drumfs=info").env("XDG_DATA_HOME", self.data()).stdin(Stdio::null());
         command
     }
 

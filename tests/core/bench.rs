@@ -132,8 +132,13 @@ impl Bench {
         };
         // The same content sounds the same.
         let heard = self.known.values().find(|(entry, _)| entry.hash == Some(hash)).map(|(_, heard)| heard.clone());
-        let analysis =
-            heard.unwrap_or(Analysis { status: Status::Ok, error: None, attributes: Some(attributes), logits });
+        let analysis = heard.unwrap_or(Analysis {
+            status: Status::Ok,
+            error: None,
+            attributes: Some(attributes),
+            logits,
+            embedding: None,
+        });
         self.known.insert(path.to_vec(), (entry, analysis));
     }
 

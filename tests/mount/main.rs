@@ -7,6 +7,7 @@
 mod common;
 
 mod bytes;
+mod calibration;
 mod concurrent;
 mod crash;
 mod immediate;

@@ -239,6 +239,7 @@ impl Sample {
             probs: &self.probs,
             override_label: self.override_label.as_deref(),
             gate_refused: self.gate_refused,
+            gate_probability: None,
         }
     }
 }

@@ -176,7 +176,12 @@ pub fn replace_unseen(path: &Path) {
 /// The program, away from the settings of whoever runs the tests.
 pub fn drumfs() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drumfs"));
-    command.env_remove("RUST_LOG").env_remove("XDG_STATE_HOME").env("HOME", "/nonexistent").stdin(Stdio::null());
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("XDG_DATA_HOME")
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::null());
     command
 }
 

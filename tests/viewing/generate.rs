@@ -96,6 +96,7 @@ fn sample() -> impl Strategy<Value = Sample> {
                 error: status.is_error().then(|| "what went wrong".into()),
                 attributes: Some(attributes),
                 probs: if status == Status::Ok && !unread { probs.into() } else { [].into() },
+                gate: None,
             }
         },
     )

@@ -71,6 +71,7 @@ impl Input {
             probs: &sample.probs,
             override_label: said.map(|said| &said.label[..]),
             gate_refused: false,
+            gate_probability: None,
         })
     }
 

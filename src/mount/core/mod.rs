@@ -271,7 +271,8 @@ impl Core {
     }
 }
 
-const RESCAN_TEXT: &str = "Write anything here to look for new, changed and gone files.\n";
+const RESCAN_TEXT: &str =
+    "Write anything here to look for new, changed and gone files, a new calibration and what was learnt.\n";
 
 fn scratch_attr(file: &Scratch) -> Attr {
     let (size, mtime, perm) = file.stat();

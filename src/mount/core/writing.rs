@@ -69,7 +69,7 @@ impl Core {
             }
             Handle::Rescan => {
                 self.ask(Request::Rescan);
-                written(Ok(()));
+                self.keeper.send(Message::JudgeAgain { answer: Box::new(written) });
             }
             Handle::Scratch { file, append } => written(file.write(offset, data, *append)),
             Handle::Sample { .. } | Handle::Text(_) | Handle::Index(_) => written(Err(FsError::ReadOnly)),

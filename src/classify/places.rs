@@ -1,0 +1,102 @@
+//! Where calibrations lie.
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::model::ModelFiles;
+
+/// The file that a calibration has beside its model.
+pub const CALIBRATION: &str = "calibration.json";
+
+/// Where user data lies: `$XDG_DATA_HOME`, or `~/.local/share` (XDG Base Directory Specification 0.8), or
+/// `~/Library/Application Support` on macOS; then `drumfs`. None where no home folder is known.
+pub fn data_folder() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = match set("XDG_DATA_HOME") {
+        Some(data) => data,
+        None => {
+            set("HOME")?.join(if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" })
+        }
+    };
+    Some(data.join("drumfs"))
+}
+
+/// The calibration of a model that a person made for themself: `calibrations/<model id>.json` in the data folder.
+pub fn own_calibration(model_id: &str) -> Option<PathBuf> {
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = model_id.chars().map(plain).collect();
+    Some(data_folder()?.join("calibrations").join(format!("{name}.json")))
+}
+
+/// The calibration that is in force for a model: the one that config.yml names, whether it is there or not; else the
+/// one beside the model; else the one in the data folder. None where the compiled-in one is, or none at all.
+pub fn calibration_in_force(files: &ModelFiles, model_id: &str) -> Option<PathBuf> {
+    if files.calibration.is_some() {
+        return files.calibration.clone();
+    }
+    let beside = files.model.as_deref().and_then(Path::parent).map(|folder| folder.join(CALIBRATION));
+    beside.into_iter().chain(own_calibration(model_id)).find(|path| path.exists())
+}
+
+/// Where a new calibration of a model goes: in the place of the one in force, else into the data folder. None where no
+/// home folder is known.
+pub fn calibration_to_write(files: &ModelFiles, model_id: &str) -> Option<PathBuf> {
+    calibration_in_force(files, model_id).or_else(|| own_calibration(model_id))
+}
+
+/// Writes a file whole: into a temporary file beside it, synced and renamed over. After a crash there is the old one or
+/// the new one. Folders are made where they are missing.
+///
+/// # Errors
+/// What the system says; the old file is as it was then.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calibration_that_is_named_goes_before_one_beside_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside = folder.path().join(CALIBRATION);
+        let mut files = ModelFiles { model: Some(folder.path().join("own.onnx")), ..ModelFiles::default() };
+        let id = "own-of-a-test-0123";
+        assert_eq!(calibration_in_force(&files, id), None);
+        let own = calibration_to_write(&files, id);
+        assert_eq!(own, own_calibration(id));
+        assert!(own.is_none_or(|own| own.ends_with("drumfs/calibrations/own-of-a-test-0123.json")));
+        write_whole(&beside, b"{}").unwrap();
+        assert_eq!(calibration_in_force(&files, id), Some(beside.clone()));
+        assert_eq!(calibration_to_write(&files, id), Some(beside));
+        files.calibration = Some("/named.json".into());
+        assert_eq!(calibration_to_write(&files, id), Some("/named.json".into()));
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/x.json");
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(write_whole(&folder.path().join("taken"), b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+}

@@ -1,0 +1,645 @@
+//! Whether a model and its companions belong together: every check, so that one run tells everything that is wrong.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::ensemble::{Ensemble, EnsembleFiles};
+use super::input::Inputs;
+use super::labels::{CANONICAL, Labels, canonical_index, checksum, read_names};
+use super::model::{
+    Classifier, EMBEDDED_CANONICAL, EMBEDDED_LABELS, KIT, ModelError, ModelFiles, is_keras, read_description,
+};
+use crate::audio::Extractor;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, and may not be what was meant.
+    Note,
+    /// A stub was written in the place of a file that was missing.
+    Wrote,
+    /// It is wrong.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The model, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What, in a few words.
+    pub what: &'static str,
+    /// How it ended.
+    pub level: Level,
+    /// What was found, and what to do where that is wrong.
+    pub found: String,
+}
+
+/// Checks every model of an ensemble and its gate, and whether they go together.
+pub fn validate_all(files: &EnsembleFiles) -> Vec<Check> {
+    let members = files.members.iter().map(|member| ("model", &member.files));
+    let models: Vec<_> = members.chain(files.gate.iter().map(|gate| ("gate", &gate.files))).collect();
+    if let [(_, alone)] = models[..] {
+        return validate(alone);
+    }
+    let mut checks = Vec::new();
+    for (what, files) in models {
+        let path = files.model.as_ref().map_or_else(|| "compiled in".to_owned(), |path| path.display().to_string());
+        let model = Some(format!("{what}: {path}"));
+        checks.extend(validate(files).into_iter().map(|check| Check { model: model.clone(), ..check }));
+    }
+    let together = |level, found| Check { model: None, what: "together", level, found };
+    if checks.iter().all(|check| check.level != Level::Wrong) {
+        checks.push(match Ensemble::open(files) {
+            Ok(ensemble) => {
+                together(Level::Ok, format!("probabilities are of the labels of {}", ensemble.leading().model_id()))
+            }
+            Err(error) => together(Level::Wrong, error.to_string()),
+        });
+    } else {
+        checks.push(together(Level::Note, "not looked at before each is right".to_owned()));
+    }
+    checks
+}
+
+/// Checks a model and its companions; where a label list or a canonical mapping is missing and the compiled-in one does
+/// not fit, a stub is written, and never over anything.
+pub fn validate(files: &ModelFiles) -> Vec<Check> {
+    let mut checks = Checks { files, checks: Vec::new() };
+    let description = checks.description();
+    let names = checks.label_list(description.as_ref());
+    if let Some(names) = &names {
+        checks.canonical_mapping(names);
+    }
+    if let Some(description) = &description {
+        checks.run(description);
+    }
+    checks.calibration();
+    checks.checks
+}
+
+/// What is needed of a model's description.
+struct Described {
+    outputs: usize,
+    labels_checksum: Option<String>,
+    /// The labels in it, and the file it is.
+    labels: Option<(String, String)>,
+}
+
+struct Checks<'f> {
+    files: &'f ModelFiles,
+    checks: Vec<Check>,
+}
+
+/// A companion of the model.
+enum Companion {
+    /// The file and its text.
+    File(PathBuf, String),
+    /// It is not there; this is where it would be.
+    Absent(PathBuf),
+    /// The compiled-in one.
+    Embedded,
+    /// It can't be read; that was said.
+    Unreadable,
+}
+
+impl Checks<'_> {
+    fn say(&mut self, what: &'static str, level: Level, found: impl Into<String>) {
+        self.checks.push(Check { model: None, what, level, found: found.into() });
+    }
+
+    fn companion(&mut self, what: &'static str, given: Option<&PathBuf>, name: &str) -> Companion {
+        let beside = || Some(self.files.model.as_deref()?.parent()?.join(name));
+        let Some(path) = given.cloned().or_else(beside) else { return Companion::Embedded };
+        match fs::read_to_string(&path) {
+            Ok(text) => Companion::File(path, text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Companion::Absent(path),
+            Err(error) => {
+                self.say(what, Level::Wrong, format!("{}: {error}", path.display()));
+                Companion::Unreadable
+            }
+        }
+    }
+
+    /// The model's file, and what the JSON beside it says.
+    fn description(&mut self) -> Option<Described> {
+        const WHAT: &str = "model";
+        let Some(path) = &self.files.model else {
+            let files = ModelFiles { uncalibrated: true, ..ModelFiles::default() };
+            let classifier = Classifier::open(&files).ok()?;
+            self.say(WHAT, Level::Ok, format!("{}, compiled in", classifier.model_id()));
+            let description = classifier.description();
+            let labels_checksum = Some(description.labels_checksum.clone());
+            return Some(Described { outputs: description.outputs, labels_checksum, labels: None });
+        };
+        if is_keras(path) {
+            self.say(WHAT, Level::Wrong, ModelError::Keras(path.clone()).to_string());
+        } else if let Err(error) = fs::File::open(path) {
+            self.say(WHAT, Level::Wrong, format!("{}: {error}; mend model_path in config.yml", path.display()));
+        } else {
+            self.say(WHAT, Level::Ok, path.display().to_string());
+        }
+        const BESIDE: &str = "description";
+        let beside = path.with_extension("json");
+        let description = match read_description(path, &self.files.old_input) {
+            Ok(description) => description,
+            Err(error) => {
+                self.say(BESIDE, Level::Wrong, error.to_string());
+                return None;
+            }
+        };
+        let layout = description.layout(&self.files.old_input);
+        let outputs = match fs::read(path) {
+            Ok(model) => description.outputs_with(&model),
+            // That was said.
+            Err(_) => Ok(description.outputs.unwrap_or_default()),
+        };
+        let origin = if beside.exists() { beside.display().to_string() } else { "config.yml".to_owned() };
+        let wrong: Vec<&str> =
+            [layout.as_ref().err(), outputs.as_ref().err()].into_iter().flatten().map(|e| &e[..]).collect();
+        match (&layout, wrong.is_empty()) {
+            (Ok(layout), true) => {
+                let (name, outputs) = (description.name.as_deref().unwrap_or_default(), outputs.as_ref().unwrap_or(&0));
+                self.say(BESIDE, Level::Ok, format!("{origin}: `{name}`, reads {layout}, {outputs} outputs"));
+            }
+            _ => self.say(BESIDE, Level::Wrong, format!("{origin}: {}", wrong.join("; "))),
+        }
+        let labels = description.labels.map(|labels| (origin, labels.to_string()));
+        Some(Described { outputs: outputs.ok()?, labels_checksum: description.labels_checksum, labels })
+    }
+
+    /// The label list: its names, where they can be read.
+    fn label_list(&mut self, description: Option<&Described>) -> Option<Vec<String>> {
+        const WHAT: &str = "labels";
+        let inline = description.and_then(|described| described.labels.clone());
+        let inline = inline.filter(|_| self.files.label_mapping.is_none());
+        let fallback = self.files.fallback_labels.as_ref();
+        let companion = match inline {
+            Some((origin, text)) => Companion::File(origin.into(), text),
+            None => self.companion(WHAT, self.files.label_mapping.as_ref(), "label_mapping.json"),
+        };
+        let (origin, text) = match companion {
+            Companion::File(path, text) => (path.display().to_string(), text),
+            Companion::Embedded => ("compiled in".to_owned(), EMBEDDED_LABELS.to_owned()),
+            Companion::Absent(_) if fallback.is_some() => {
+                ("fallback_labels".to_owned(), serde_json::json!(fallback).to_string())
+            }
+            Companion::Absent(path) => {
+                let description = description?;
+                let embedded = read_names(EMBEDDED_LABELS).ok()?;
+                let expected = description.labels_checksum.as_deref();
+                let usual = expected.map_or(embedded.len() == description.outputs, |it| it == checksum(&embedded));
+                if self.files.label_mapping.is_none() && description.outputs == 1 {
+                    ("one output, a gate's".to_owned(), serde_json::json!([KIT]).to_string())
+                } else if self.files.label_mapping.is_none() && usual {
+                    ("compiled in".to_owned(), EMBEDDED_LABELS.to_owned())
+                } else {
+                    let stub: Vec<String> = (0..description.outputs).map(placeholder).collect();
+                    let then = "put the label of each output in, in their order";
+                    self.write_stub(WHAT, &path, &stub, then, Level::Wrong);
+                    return None;
+                }
+            }
+            Companion::Unreadable => return None,
+        };
+        let names = match read_names(&text) {
+            Ok(names) => names,
+            Err(error) => {
+                self.say(WHAT, Level::Wrong, format!("{origin}: {error}"));
+                return None;
+            }
+        };
+        let mut wrong = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if name.trim().is_empty() {
+                wrong.push(format!("label {index} is empty"));
+            } else if is_placeholder(name) {
+                wrong.push(format!("label {index} is still `{name}`: put its name in"));
+            } else if let Some(earlier) = names.iter().take(index).position(|earlier| earlier == name) {
+                wrong.push(format!("`{name}` is label {earlier} and label {index}"));
+            }
+        }
+        for problem in &wrong {
+            self.say(WHAT, Level::Wrong, format!("{origin}: {problem}"));
+        }
+        let odd: Vec<String> = names.iter().filter_map(|name| respelt(name)).collect();
+        if !odd.is_empty() {
+            self.say(WHAT, Level::Note, format!("{origin}: {}", odd.join("; ")));
+        }
+        if let Some(description) = description {
+            let found = checksum(&names);
+            if names.len() != description.outputs {
+                let both = format!("{} labels for {} outputs", names.len(), description.outputs);
+                self.say("order", Level::Wrong, format!("{origin}: {both}"));
+            } else if !wrong.is_empty() {
+                self.say("order", Level::Wrong, "can't be checked before the names are right");
+            } else {
+                match description.labels_checksum.as_deref() {
+                    None if names.len() == 1 => {}
+                    None => {
+                        let put =
+                            format!("put \"labels_checksum\": \"{found}\" into the model's JSON to have it checked");
+                        self.say(
+                            "order",
+                            Level::Note,
+                            format!("nothing says which order the model was trained with; {put}"),
+                        );
+                    }
+                    Some(expected) if found != expected => {
+                        self.say("order", Level::Wrong, self.other_order(&names, expected, &found));
+                    }
+                    Some(_) => {
+                        let count = names.len();
+                        let found = format!("{count} labels, checksum {found}, as the model was trained with");
+                        self.say("order", Level::Ok, found);
+                    }
+                }
+            }
+        }
+        if wrong.is_empty() {
+            self.say(WHAT, Level::Ok, format!("{origin}: {} names, each once", names.len()));
+        }
+        wrong.is_empty().then_some(names)
+    }
+
+    /// What to say of labels with another checksum: whether sorting them would be right, as training tools do.
+    fn other_order(&self, names: &[String], expected: &str, found: &str) -> String {
+        let mut sorted = names.to_vec();
+        sorted.sort();
+        if checksum(&sorted) == expected {
+            return format!("checksum {found}, the model has {expected}: the names are right, in alphabetical order");
+        }
+        let description = self.files.model.as_deref().map(|path| path.with_extension("json"));
+        format!(
+            "checksum {found}, the model has {expected}: other names, or another order. If the list is surely what the \
+             model was trained with, put \"labels_checksum\": \"{found}\" into {}",
+            description.unwrap_or_default().display()
+        )
+    }
+
+    fn canonical_mapping(&mut self, names: &[String]) {
+        const WHAT: &str = "canonical mapping";
+        let given = self.files.canonical_mapping.as_ref();
+        // Labels that it knows, all of them: what it says of others does no harm.
+        let embedded_fits = || {
+            let known = |name: &String, pairs: &Pairs| pairs.0.iter().any(|(fine, _)| fine == name);
+            let fits = |name: &String, pairs: &Pairs| known(name, pairs) || canonical_index(name).is_some();
+            pairs_of(EMBEDDED_CANONICAL).is_ok_and(|pairs| names.iter().all(|name| fits(name, &pairs)))
+        };
+        let (origin, text) = match self.companion(WHAT, given, "canonical_mapping.json") {
+            Companion::File(path, text) => (path.display().to_string(), text),
+            Companion::Embedded => ("compiled in".to_owned(), EMBEDDED_CANONICAL.to_owned()),
+            Companion::Absent(_) if given.is_none() && embedded_fits() => {
+                ("compiled in".to_owned(), super::model::known_canonical(names))
+            }
+            // A gate's labels are collected nowhere.
+            Companion::Absent(_) if names.len() == 1 => return,
+            Companion::Absent(path) => {
+                let stub: std::collections::BTreeMap<&str, String> =
+                    names.iter().map(|name| (name.as_str(), usual_canonical(name))).collect();
+                self.write_stub(WHAT, &path, &stub, "look at where each label goes", Level::Wrote);
+                return;
+            }
+            Companion::Unreadable => return,
+        };
+        let pairs = match pairs_of(&text) {
+            Ok(pairs) => pairs.0,
+            Err(error) => {
+                let expected = "expected an object such as {\"China\": \"Crash\"}";
+                return self.say(WHAT, Level::Wrong, format!("{origin}: {error}; {expected}"));
+            }
+        };
+        let mut right = true;
+        for (index, (fine, to)) in pairs.iter().enumerate() {
+            let mut wrong = |problem: String| {
+                right = false;
+                self.say(WHAT, Level::Wrong, format!("{origin}: {problem}"));
+            };
+            if !names.contains(fine) {
+                wrong(format!(
+                    "`{fine}` is not one of the model's labels{}",
+                    near(fine, names.iter().map(String::as_str))
+                ));
+            }
+            if canonical_index(to).is_none() {
+                let hint = near(to, CANONICAL.into_iter());
+                wrong(format!("`{fine}` goes to `{to}`; expected one of {}{hint}", CANONICAL.join(", ")));
+            }
+            if pairs.iter().take(index).any(|(earlier, _)| earlier == fine) {
+                wrong(format!("`{fine}` is there twice; the last counts"));
+            }
+        }
+        let left: Vec<&str> =
+            names.iter().filter(|name| !pairs.iter().any(|(fine, _)| fine == *name)).map(String::as_str).collect();
+        if !left.is_empty() {
+            self.say(WHAT, Level::Note, format!("{origin}: not in it, so in misc: {}", left.join(", ")));
+        }
+        if right {
+            self.say(
+                WHAT,
+                Level::Ok,
+                format!("{origin}: {} labels, each to one of {}", pairs.len(), CANONICAL.join(", ")),
+            );
+        }
+    }
+
+    /// Lets the model hear something: whether it runs, and gives as many outputs as it says.
+    fn run(&mut self, description: &Described) {
+        const WHAT: &str = "outputs";
+        let sound: Vec<f32> = (0..8000).map(|n| (n as f32 * 0.06).sin() * (-(n as f32) / 2000.0).exp()).collect();
+        let heard = match (Classifier::with_any_labels(self.files), Extractor::new().extract(&sound, 44_100).features) {
+            (Ok(classifier), Ok(features)) => {
+                let described = classifier.description();
+                let mut inputs = Inputs::default();
+                let values = inputs.get(&described.layout, described.arrangement, &features, &sound, 44_100);
+                let mut session = classifier.session();
+                session
+                    .as_mut()
+                    .map_err(|error| error.to_string())
+                    .and_then(|session| session.logits(values).map_err(|error| error.to_string()))
+            }
+            (Err(error), _) => Err(error.to_string()),
+            (_, Err(unheard)) => Err(unheard.to_string()),
+        };
+        match heard {
+            Ok(logits) => self.say(WHAT, Level::Ok, format!("it runs, and gives {} finite numbers", logits.len())),
+            Err(error) => {
+                let outputs = description.outputs;
+                self.say(WHAT, Level::Wrong, format!("{error} ({outputs} outputs are described)"));
+            }
+        }
+    }
+
+    /// The calibration in force.
+    fn calibration(&mut self) {
+        const WHAT: &str = "calibration";
+        // What is wrong with the rest was said; whether this fits can only be told of a model that opens.
+        let files = ModelFiles { uncalibrated: true, ..self.files.clone() };
+        let Ok(classifier) = Classifier::open(&files) else {
+            return self.say(WHAT, Level::Note, "not looked at: the model can't be opened as it is");
+        };
+        match classifier.calibrated(self.files) {
+            Ok(classifier) => {
+                let calibration = classifier.calibration();
+                let origin = match (&calibration.file, classifier.calibration_path(), &self.files.model) {
+                    (Some(file), ..) => file.display().to_string(),
+                    (None, None, None) => "compiled in".to_owned(),
+                    _ => {
+                        let none = "none: probabilities are the model's own; `drumfs calibrate` fits one";
+                        return self.say(WHAT, Level::Note, none);
+                    }
+                };
+                let own = match calibration.platt.len() {
+                    0 => String::new(),
+                    count => format!(", {count} labels with numbers of their own"),
+                };
+                self.say(WHAT, Level::Ok, format!("{origin}: temperature {:.3}{own}", calibration.temperature));
+            }
+            Err(error) => self.say(WHAT, Level::Wrong, error.to_string()),
+        }
+    }
+
+    /// Writes a stub where nothing is.
+    fn write_stub(&mut self, what: &'static str, path: &Path, stub: &impl Serialize, then: &str, level: Level) {
+        let write = || -> io::Result<()> {
+            let mut text = serde_json::to_string_pretty(stub)?;
+            text.push('\n');
+            // Never over anything, even where it came to be this very moment.
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+            written.inspect_err(|_| drop(fs::remove_file(path)))
+        };
+        match write() {
+            Ok(()) => self.say(what, level, format!("{} was missing; a stub is there now: {then}", path.display())),
+            Err(error) => {
+                self.say(
+                    what,
+                    Level::Wrong,
+                    format!("{} is missing, and no stub could be written: {error}", path.display()),
+                );
+            }
+        }
+    }
+}
+
+fn placeholder(index: usize) -> String {
+    format!("<label of output {index}>")
+}
+
+/// Whether a name was never put in: those of stubs, drumfs's and others', stand in angle brackets.
+fn is_placeholder(name: &str) -> bool {
+    name.starts_with('<') && name.ends_with('>')
+}
+
+/// Where the compiled-in mapping sends a label; `misc` where it does not know it.
+fn usual_canonical(name: &str) -> String {
+    let usual = pairs_of(EMBEDDED_CANONICAL)
+        .ok()
+        .and_then(|pairs| pairs.0.into_iter().find(|(fine, _)| fine.eq_ignore_ascii_case(name)).map(|(_, to)| to));
+    usual.unwrap_or_else(|| "misc".to_owned())
+}
+
+/// A name that drumfs knows in another spelling, which names and rules go by.
+fn respelt(name: &str) -> Option<String> {
+    let known = Labels::parse(EMBEDDED_LABELS, "{}").ok()?;
+    if known.index_of(name).is_some() {
+        return None;
+    }
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let same = known.names().iter().find(|known| {
+        let (known, name) = (plain(known), plain(name));
+        known == name || format!("{known}s") == name
+    })?;
+    Some(format!("`{name}` is `{same}` elsewhere in drumfs, in file names and rules: is it another?"))
+}
+
+/// `; did you mean …?`, where something is near.
+fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let distance = |known: &&str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
+    let closest = known.max_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|closest| distance(closest) > 0.6);
+    closest.map_or_else(String::new, |closest| format!("; did you mean `{closest}`?"))
+}
+
+/// A canonical mapping as it is written, names that are there twice included.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+fn pairs_of(text: &str) -> Result<Pairs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Nested {
+        model_class_to_canonical: Pairs,
+    }
+    // The older pipeline's form first: the flat form could take its one key for a label.
+    serde_json::from_str::<Nested>(text)
+        .map(|nested| nested.model_class_to_canonical)
+        .or_else(|_| serde_json::from_str(text))
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pairs;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object from labels to canonical labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Pairs::default();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.0.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::model::{EMBEDDED_DESCRIPTION, EMBEDDED_MODEL};
+
+    /// A folder with the model of this build under another name, and what `companions` has beside it.
+    fn own(companions: &[(&str, &str)]) -> (tempfile::TempDir, ModelFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("own.onnx"), EMBEDDED_MODEL).unwrap();
+        let description = EMBEDDED_DESCRIPTION.replace("\"drums", "\"validated-drums");
+        fs::write(folder.path().join("own.json"), description).unwrap();
+        for (name, text) in companions {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let files = ModelFiles { model: Some(folder.path().join("own.onnx")), ..ModelFiles::default() };
+        (folder, files)
+    }
+
+    fn wrong(checks: &[Check]) -> Vec<&str> {
+        checks.iter().filter(|check| check.level == Level::Wrong).map(|check| check.found.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_compiled_in_is_right_in_every_respect() {
+        let checks = validate(&ModelFiles::default());
+        assert_eq!(wrong(&checks), Vec::<&str>::new());
+        for what in ["model", "labels", "order", "canonical mapping", "outputs", "calibration"] {
+            assert!(checks.iter().any(|check| check.what == what && check.level == Level::Ok), "{what}: {checks:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_of_ones_own_with_the_usual_labels_needs_no_companions() {
+        let (folder, files) = own(&[]);
+        let checks = validate(&files);
+        assert_eq!(wrong(&checks), Vec::<&str>::new(), "{checks:?}");
+        assert!(checks.iter().any(|check| check.level == Level::Note && check.found.contains("drumfs calibrate")));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing was written");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let mut names: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).unwrap();
+        names[1] = "Agogo".to_owned();
+        names[2] = " ".to_owned();
+        names.pop();
+        let (_folder, files) =
+            own(&[("label_mapping.json", &serde_json::to_string(&names).unwrap()), ("calibration.json", "{}")]);
+        let checks = validate(&files);
+        let found = wrong(&checks).join("\n");
+        for part in ["`Agogo` is label 0 and label 1", "label 2 is empty", "33 labels for 34 outputs"] {
+            assert!(found.contains(part), "{part}: {found}");
+        }
+        let (_folder, files) =
+            own(&[("canonical_mapping.json", r#"{"China": "Krash", "Rimm": "Snare", "Kick": "Kick", "Kick": "Tom"}"#)]);
+        let checks = validate(&files);
+        let found = wrong(&checks).join("\n");
+        for part in [
+            "`China` goes to `Krash`; expected one of Crash",
+            "did you mean `Crash`?",
+            "`Rimm` is not one of the model's labels; did you mean `Rim`?",
+            "`Kick` is there twice",
+        ] {
+            assert!(found.contains(part), "{part}: {found}");
+        }
+        assert!(checks.iter().any(|check| check.level == Level::Note && check.found.contains("in misc: Agogo, Bell")));
+    }
+
+    #[test]
+    fn another_order_is_told_from_other_names() {
+        let names: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).unwrap();
+        let mut turned = names.clone();
+        turned.swap(3, 9);
+        let found = |names: &[String]| {
+            let (_folder, files) = own(&[("label_mapping.json", &serde_json::to_string(names).unwrap())]);
+            wrong(&validate(&files)).join("\n")
+        };
+        assert!(found(&turned).contains("the names are right, in alphabetical order"), "{}", found(&turned));
+        turned[0] = "HiHat".to_owned();
+        assert!(found(&turned).contains("other names, or another order"), "{}", found(&turned));
+    }
+
+    #[test]
+    fn a_stub_is_written_where_a_file_is_missing_and_never_over_one() {
+        let (folder, files) = own(&[]);
+        let description = EMBEDDED_DESCRIPTION.replace("\"labels_checksum\": \"", "\"labels_checksum\": \"0");
+        fs::write(folder.path().join("own.json"), description).unwrap();
+        let list = folder.path().join("label_mapping.json");
+        let checks = validate(&files);
+        assert!(wrong(&checks).iter().any(|found| found.contains("a stub is there now")), "{checks:?}");
+        let stub: Vec<String> = serde_json::from_str(&fs::read_to_string(&list).unwrap()).unwrap();
+        assert_eq!((stub.len(), stub[33].as_str()), (34, "<label of output 33>"));
+        // It is no list of labels before somebody has filled it in, and it stays as it is.
+        let before = fs::read(&list).unwrap();
+        let checks = validate(&files);
+        assert!(wrong(&checks).iter().any(|found| found.contains("label 0 is still `<label of output 0>`")));
+        assert_eq!(fs::read(&list).unwrap(), before);
+        assert!(!folder.path().join("canonical_mapping.json").exists(), "nothing to map yet");
+        // With other names the usual mapping does not fit, and where each goes is guessed.
+        let names: Vec<String> = (0..32).map(|n| format!("sound {n}")).chain(["Rim".into(), "kick".into()]).collect();
+        fs::write(&list, serde_json::to_string(&names).unwrap()).unwrap();
+        let description = fs::read_to_string(folder.path().join("own.json")).unwrap();
+        let mut description: serde_json::Value = serde_json::from_str(&description).unwrap();
+        description["labels_checksum"] = checksum(&names).into();
+        fs::write(folder.path().join("own.json"), description.to_string()).unwrap();
+        let checks = validate(&files);
+        assert_eq!(wrong(&checks), Vec::<&str>::new(), "{checks:?}");
+        assert!(checks.iter().any(|check| check.level == Level::Wrote));
+        assert!(checks.iter().any(|check| check.level == Level::Note && check.found.contains("`kick` is `Kick`")));
+        let mapping = fs::read_to_string(folder.path().join("canonical_mapping.json")).unwrap();
+        let mapping = pairs_of(&mapping).unwrap().0;
+        assert_eq!(mapping.len(), 34);
+        assert!(mapping.contains(&("Rim".into(), "Snare".into())) && mapping.contains(&("kick".into(), "Kick".into())));
+        assert!(Classifier::open(&files).is_ok(), "the stub is a mapping that works");
+    }
+
+    #[test]
+    fn a_model_that_is_none_and_a_description_that_is_missing_are_said() {
+        let (folder, files) = own(&[]);
+        fs::write(folder.path().join("own.onnx"), b"no model").unwrap();
+        assert!(validate(&files).iter().any(|check| check.what == "outputs" && check.level == Level::Wrong));
+        fs::remove_file(folder.path().join("own.json")).unwrap();
+        let checks = validate(&files);
+        assert!(wrong(&checks).iter().any(|found| found.contains("own.json")), "{checks:?}");
+        fs::remove_file(folder.path().join("own.onnx")).unwrap();
+        assert!(wrong(&validate(&files)).iter().any(|found| found.contains("model_path")));
+        let keras = ModelFiles { model: Some(folder.path().join("m.keras")), ..ModelFiles::default() };
+        assert!(wrong(&validate(&keras)).iter().any(|found| found.contains("tf2onnx")));
+    }
+
+    #[test]
+    fn both_forms_of_a_canonical_mapping_are_read() {
+        assert_eq!(pairs_of(r#"{"model_class_to_canonical": {"a": "Kick"}}"#).unwrap().0.len(), 1);
+        assert_eq!(pairs_of(r#"{"a": "Kick", "b": "Tom"}"#).unwrap().0.len(), 2);
+        assert!(pairs_of("[1]").is_err());
+    }
+}
