@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent.parent / "models"
 sys.path.insert(0, str(MODELS / "training"))
 from knowledge import write_knowledge  # noqa: E402
+from net import BANDS, FRAMES  # noqa: E402
 
 SIZE = 48
 
@@ -29,11 +30,12 @@ SIZE = 48
 class Small(nn.Module):
     def __init__(self, outputs):
         super().__init__()
-        self.embedding = nn.Linear(48, SIZE)
+        self.embedding = nn.Linear(64, SIZE)
         self.linear = nn.Linear(SIZE, outputs)
 
     def forward(self, x):
-        embedding = F.relu(self.embedding(F.avg_pool2d(x, 8).flatten(1)))
+        picture = x[:, : BANDS * FRAMES].reshape(-1, 1, BANDS, FRAMES)
+        embedding = F.relu(self.embedding(F.avg_pool2d(picture, 8).flatten(1)))
         return self.linear(embedding), embedding
 
 
@@ -54,7 +56,7 @@ def main():
     names = json.loads((MODELS / "label_mapping.json").read_text())
     features, ok, labels = features_of(sys.argv[1])
     known = [index for index in np.flatnonzero(ok) if labels[index] in names]
-    x = torch.from_numpy(features[known]).unsqueeze(1)
+    x = torch.from_numpy(features[known])
     y = torch.tensor([names.index(labels[index]) for index in known])
     net = Small(len(names))
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2, weight_decay=1e-4)
