@@ -479,6 +479,22 @@ mod tests {
         assert!(classifier.model_id().ends_with(FEATURES_VERSION));
     }
 
+    #[test]
+    fn the_knowledge_that_is_compiled_in_belongs_to_the_model_if_it_can_learn() {
+        let classifier = Classifier::embedded().unwrap();
+        match &classifier.description().embedding {
+            Some(embedding) => {
+                let knowledge = classifier.knowledge().unwrap();
+                assert_eq!((knowledge.outputs(), knowledge.size()), (34, embedding.size));
+                assert!(knowledge.samples().len() >= 1000, "{}", knowledge.samples().len());
+            }
+            None => {
+                assert!(EMBEDDED_KNOWLEDGE.is_empty(), "a knowledge file that no embedding belongs to");
+                assert!(matches!(classifier.knowledge(), Err(ModelError::NoEmbedding(_))));
+            }
+        }
+    }
+
     /// The embedded model with another label list.
     fn with_labels(change: impl Fn(&mut Vec<String>)) -> Result<Classifier, ModelError> {
         let mut names: Vec<String> = serde_json::from_str(EMBEDDED_LABELS).unwrap();

@@ -11,7 +11,7 @@ use super::{Failure, Global, Outcome, output, progress};
 use crate::classify::figures::{bins, canonical_pairs, fine_pairs};
 use crate::classify::fit::data_hash;
 use crate::classify::{Calibration, Classifier, Figures, Fitted, FittedOn, Labelled, Labels, Member, fit, places};
-use crate::index::labelled::{self, Heard, Listened};
+use crate::index::labelled::{self, Heard, Line, Listened};
 use crate::mount::told::{Told, tell_all};
 use crate::report::{Diagram, Panel};
 
@@ -27,8 +27,12 @@ use crate::report::{Diagram, Panel};
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// The CSV file
-    #[arg(long, value_name = "FILE")]
-    val_manifest: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "val_logits")]
+    val_manifest: Option<PathBuf>,
+    /// Listen to nothing, and fit on what the model said elsewhere, as in a training that held the sounds out: a CSV file
+    /// like the other with one more column for each label, its logits
+    #[arg(long, value_name = "FILE", conflicts_with = "val_manifest")]
+    val_logits: Option<PathBuf>,
     /// Write the calibration here [default: in the place of the one in force, else into the data folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -68,22 +72,33 @@ struct PrintedModel {
 pub(super) fn run(global: &Global, args: &CalibrateArgs) -> Result<Outcome, Failure> {
     let ear = Ear::uncalibrated(global)?;
     let members = chosen(&ear, args)?;
-    let lines = labelled::read_manifest(&args.val_manifest)?;
-    ear.start()?;
-    let cancel = context::stop_flag()?;
-    let bar = progress::listening(lines.len() as u64);
-    let threads = ear.threads(args.threads.map(usize::from));
-    let listened = labelled::listen(&lines, &ear.ensemble, threads, &cancel, &|| bar.heard(1));
-    bar.finish();
-    let Listened { heard, left_out, problems, repeated, interrupted } = listened?;
-    problems.iter().for_each(output::tell);
-    if interrupted {
-        output::tell("stopped before the end: nothing was written");
-        return Ok(Outcome::Failed);
-    }
-    let mut models = Vec::new();
-    for (index, member) in members {
-        models.push(calibrate(args, index, member.classifier(), &heard)?);
+    let (mut models, mut repeated) = (Vec::new(), 0);
+    let left_out;
+    match (&args.val_manifest, &args.val_logits, &members[..]) {
+        (_, Some(path), [(_, member)]) => {
+            let classifier = member.classifier();
+            let lines = labelled::read_logits(path, classifier.labels().names())?;
+            let sounds: Vec<Sound> = lines.into_iter().map(Sound::from).collect();
+            let known = |label: &str| classifier.labels().names().iter().any(|name| name.eq_ignore_ascii_case(label));
+            left_out = sounds.iter().filter(|sound| !known(&sound.label)).count();
+            if left_out > 0 {
+                output::tell(format_args!(
+                    "{left_out} lines have labels that the model does not have, and are left out"
+                ));
+            }
+            models.push(calibrate(args, classifier, &sounds)?);
+        }
+        (_, Some(_), _) => return Err("--val-logits are of one model: say which with --model".into()),
+        (None, None, _) => return Err("give --val-manifest or --val-logits".into()),
+        (Some(path), None, _) => {
+            let Some(listened) = listen(&ear, args, path)? else { return Ok(Outcome::Failed) };
+            left_out = listened.left_out;
+            repeated = listened.repeated;
+            for (index, member) in members {
+                let sounds: Vec<Sound> = listened.heard.iter().filter_map(|heard| Sound::heard(heard, index)).collect();
+                models.push(calibrate(args, member.classifier(), &sounds)?);
+            }
+        }
     }
     if !args.dry_run {
         report_mounts(&mut models);
@@ -124,21 +139,58 @@ fn chosen<'e>(ear: &'e Ear, args: &CalibrateArgs) -> Result<Vec<(usize, &'e Memb
     }
 }
 
+/// Listens to the manifest's files; none where it was stopped.
+fn listen(ear: &Ear, args: &CalibrateArgs, manifest: &Path) -> Result<Option<Listened>, Failure> {
+    let lines = labelled::read_manifest(manifest)?;
+    ear.start()?;
+    let cancel = context::stop_flag()?;
+    let bar = progress::listening(lines.len() as u64);
+    let threads = ear.threads(args.threads.map(usize::from));
+    let listened = labelled::listen(&lines, &ear.ensemble, threads, &cancel, &|| bar.heard(1));
+    bar.finish();
+    let listened = listened?;
+    listened.problems.iter().for_each(output::tell);
+    if listened.interrupted {
+        output::tell("stopped before the end: nothing was written");
+        return Ok(None);
+    }
+    Ok(Some(listened))
+}
+
+/// What one model said of one sound.
+struct Sound {
+    /// What tells it from others: its content hash, or its path where the logits were made elsewhere.
+    key: String,
+    label: String,
+    kit: String,
+    logits: Vec<f32>,
+}
+
+impl Sound {
+    /// What the model at `index` said of it; none where it could say nothing.
+    fn heard(heard: &Heard, index: usize) -> Option<Self> {
+        let logits = heard.analyses.get(index)?.logits.clone();
+        let heard = Self { key: heard.hash.to_hex(), label: heard.label.clone(), kit: heard.kit.clone(), logits };
+        (!heard.logits.is_empty()).then_some(heard)
+    }
+}
+
+impl From<(Line, Vec<f32>)> for Sound {
+    fn from((line, logits): (Line, Vec<f32>)) -> Self {
+        let key = line.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { key, label: line.label, kit: line.kit, logits }
+    }
+}
+
 /// Fits one model, and writes what was fitted.
-fn calibrate(
-    args: &CalibrateArgs,
-    index: usize,
-    classifier: &Classifier,
-    heard: &[Heard],
-) -> Result<PrintedModel, Failure> {
+fn calibrate(args: &CalibrateArgs, classifier: &Classifier, sounds: &[Sound]) -> Result<PrintedModel, Failure> {
     let labels = classifier.labels();
     // Models of an ensemble may have other labels than the first: each is fitted on those that it has.
-    let mine: Vec<(&Heard, Labelled<'_>)> = heard
+    let mine: Vec<(&Sound, Labelled<'_>)> = sounds
         .iter()
-        .filter_map(|heard| {
-            let label = labels.names().iter().position(|name| name.eq_ignore_ascii_case(&heard.label))?;
-            let logits = &heard.analyses.get(index).filter(|analysis| !analysis.logits.is_empty())?.logits;
-            Some((heard, Labelled { logits, label, kit: &heard.kit }))
+        .filter_map(|sound| {
+            let label = labels.names().iter().position(|name| name.eq_ignore_ascii_case(&sound.label))?;
+            Some((sound, Labelled { logits: &sound.logits, label, kit: &sound.kit }))
         })
         .collect();
     let samples: Vec<Labelled<'_>> = mine.iter().map(|(_, labelled)| *labelled).collect();
@@ -146,7 +198,7 @@ fn calibrate(
     let mut fitted = fit(&samples, classifier.model_id(), labels).map_err(|error| format!("{name}: {error}"))?;
     let kits: std::collections::BTreeSet<&str> = samples.iter().map(|sample| sample.kit).collect();
     fitted.calibration.data = Some(FittedOn {
-        hash: data_hash(mine.iter().map(|(heard, _)| (heard.hash.to_hex(), heard.label.as_str()))),
+        hash: data_hash(mine.iter().map(|(sound, _)| (sound.key.clone(), sound.label.as_str()))),
         samples: samples.len(),
         kits: kits.len(),
     });
@@ -167,6 +219,9 @@ fn calibrate(
             .ok_or("no home folder is known: say where to write with --out")?,
     };
     let file = std::path::absolute(file)?;
+    if file.extension().is_some_and(|extension| extension == "svg") {
+        return Err(format!("{}: the calibration is JSON; the diagram goes beside it", file.display()).into());
+    }
     let write = |path: &Path, text: String| {
         places::write_whole(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
     };
@@ -250,11 +305,11 @@ fn table(model: &PrintedModel) -> String {
     // Writing to a string can't fail.
     let _ = writeln!(text, "{}: {samples} sounds of {kits} kits", calibration.model);
     let _ =
-        writeln!(text, "{:<26}{:>12}{:>12}{:>12}{:>12}", "", "error of 7", "error of all", "NLL of 7", "NLL of all");
+        writeln!(text, "{:<22}{:>14}{:>14}{:>12}{:>12}", "", "error of 7", "error of all", "NLL of 7", "NLL of all");
     let mut row = |name: &str, figures: &Figures| {
         let _ = writeln!(
             text,
-            "{name:<26}{:>12.4}{:>12.4}{:>12.4}{:>12.4}",
+            "{name:<22}{:>14.4}{:>14.4}{:>12.4}{:>12.4}",
             figures.ece_canonical, figures.ece_fine, figures.nll_canonical, figures.nll_fine
         );
     };

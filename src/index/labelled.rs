@@ -38,8 +38,20 @@ pub enum ManifestError {
         /// The manifest.
         path: PathBuf,
         /// The column.
-        missing: &'static str,
+        missing: String,
         /// The columns that are there.
+        found: String,
+    },
+    /// A logit that is none.
+    #[error("{}: line {line}: column `{column}` is `{found}`; expected a number", path.display())]
+    Number {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The column.
+        column: String,
+        /// What is there.
         found: String,
     },
     /// It has no lines but the first.
@@ -76,29 +88,55 @@ pub struct Line {
 /// # Errors
 /// [`ManifestError`].
 pub fn read_manifest(path: &Path) -> Result<Vec<Line>, ManifestError> {
+    Ok(read(path, &[])?.into_iter().map(|(line, _)| line).collect())
+}
+
+/// Reads what a model said of files elsewhere, as a training does of those it held out: a manifest with one more column
+/// for each of `labels`, its logits. The same file may come several times, as it was judged by several networks.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn read_logits(path: &Path, labels: &[String]) -> Result<Vec<(Line, Vec<f32>)>, ManifestError> {
+    read(path, labels)
+}
+
+fn read(path: &Path, numbers: &[String]) -> Result<Vec<(Line, Vec<f32>)>, ManifestError> {
     let failed = |error| ManifestError::Csv { path: path.to_owned(), error };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_path(path).map_err(failed)?;
     let headers = reader.byte_headers().map_err(failed)?.clone();
     let column = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name.as_bytes()));
-    let needed = |missing: &'static str| {
-        column(missing).ok_or_else(|| {
-            let found: Vec<_> = headers.iter().map(|header| format!("`{}`", String::from_utf8_lossy(header))).collect();
-            ManifestError::Column { path: path.to_owned(), missing, found: found.join(", ") }
-        })
+    let missing = |missing: &str| {
+        let found: Vec<_> = headers.iter().map(|header| format!("`{}`", String::from_utf8_lossy(header))).collect();
+        ManifestError::Column { path: path.to_owned(), missing: missing.to_owned(), found: found.join(", ") }
     };
+    let needed = |name: &str| column(name).ok_or_else(|| missing(name));
     let (path_at, label_at) = (needed("path")?, needed("label")?);
     let kit_at = KIT_COLUMNS.iter().find_map(|name| column(name));
+    // Labels are told apart by case elsewhere, and `label` may be one.
+    let exact =
+        |name: &String| headers.iter().position(|header| header == name.as_bytes()).ok_or_else(|| missing(name));
+    let numbers_at: Vec<usize> = numbers.iter().map(exact).collect::<Result<_, _>>()?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut lines = Vec::new();
     for record in reader.byte_records() {
         let record = record.map_err(failed)?;
         let field = |at: usize| record.get(at).unwrap_or_default();
         let text = |at: usize| String::from_utf8_lossy(field(at)).trim().to_owned();
-        let path = folder.join(OsStr::from_bytes(field(path_at)));
+        let file = folder.join(OsStr::from_bytes(field(path_at)));
         let kit = kit_at.map(text).filter(|kit| !kit.is_empty());
-        let kit = kit.unwrap_or_else(|| path.parent().unwrap_or(folder).to_string_lossy().into_owned());
+        let kit = kit.unwrap_or_else(|| file.parent().unwrap_or(folder).to_string_lossy().into_owned());
         let number = record.position().map_or(0, csv::Position::line);
-        lines.push(Line { number, path, label: text(label_at), kit });
+        let value = |(at, name): (&usize, &String)| {
+            let found = text(*at);
+            found.parse().ok().filter(|value: &f32| value.is_finite()).ok_or_else(|| ManifestError::Number {
+                path: path.to_owned(),
+                line: number,
+                column: name.clone(),
+                found,
+            })
+        };
+        let values = numbers_at.iter().zip(numbers).map(value).collect::<Result<_, _>>()?;
+        lines.push((Line { number, path: file, label: text(label_at), kit }, values));
     }
     if lines.is_empty() {
         return Err(ManifestError::Empty { path: path.to_owned() });
@@ -282,6 +320,19 @@ mod tests {
         assert!(error(b"path,label\n").contains("no file is listed"));
         assert!(error(b"path,label\na,b,c\n").contains("line"));
         assert!(read_manifest(Path::new("/nowhere.csv")).unwrap_err().to_string().contains("/nowhere.csv"));
+    }
+
+    #[test]
+    fn logits_that_were_made_elsewhere_are_read_by_their_labels() {
+        let labels = ["Kick".to_owned(), "Tom".to_owned()];
+        let (_folder, path) = manifest(b"path,label,kit,fold,Tom,Kick\na.wav,Kick,one,0,-1.5,2\n");
+        let lines = read_logits(&path, &labels).unwrap();
+        assert_eq!((lines[0].0.kit.as_str(), &lines[0].1[..]), ("one", &[2.0, -1.5][..]));
+        let (_folder, path) = manifest(b"path,label,Tom\na.wav,Kick,1\n");
+        assert!(read_logits(&path, &labels).unwrap_err().to_string().contains("no column `Kick`"));
+        let (_folder, path) = manifest(b"path,label,Tom,Kick\na.wav,Kick,1,nan\n");
+        let error = read_logits(&path, &labels).unwrap_err().to_string();
+        assert!(error.contains("line 2: column `Kick` is `nan`; expected a number"), "{error}");
     }
 
     #[test]

@@ -431,7 +431,13 @@ mod tests {
         assert!(gradient.iter().all(|slope| slope.abs() < 0.2), "{gradient:?}");
         let elsewhere = Fit { at: numbers(9).map(f64::from).take(fitted.at.len()).collect(), ..fitted };
         let again = fit(&all, 0.1, Some(&elsewhere)).change;
-        assert!(change.iter().zip(&again).all(|(a, b)| (a - b).abs() < 0.02), "{change:?} {again:?}");
+        // What is added to all labels alike makes no difference to any probability.
+        let centred = |change: &[f32]| -> Vec<f32> {
+            let mean = |row: &[f32]| row.iter().sum::<f32>() / OUTPUTS as f32;
+            change.chunks(OUTPUTS).flat_map(|row| row.iter().map(move |value| value - mean(row))).collect()
+        };
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.03;
+        assert!(centred(&change).iter().zip(&centred(&again)).all(near), "{change:?} {again:?}");
     }
 
     #[test]

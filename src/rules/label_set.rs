@@ -19,15 +19,6 @@ impl LabelSet {
         self.0 == [0; 4]
     }
 
-    /// The labels of this set that are not in `other`.
-    pub(super) fn without(&self, other: &Self) -> Self {
-        let mut rest = *self;
-        for (word, other) in rest.0.iter_mut().zip(other.0) {
-            *word &= !other;
-        }
-        rest
-    }
-
     /// The labels, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = u8> + use<> {
         self.0.into_iter().zip([0u8, 64, 128, 192]).flat_map(|(mut word, first)| {
@@ -54,6 +45,5 @@ mod tests {
         labels.iter().for_each(|label| set.insert(*label));
         assert_eq!(set.iter().collect::<Vec<_>>(), labels);
         assert!(labels.iter().all(|label| set.contains(*label)) && !set.contains(2) && !set.is_empty());
-        assert!(set.without(&set).is_empty());
     }
 }

@@ -20,6 +20,7 @@ mod route;
 mod spec;
 mod template;
 mod vocabulary;
+mod words;
 
 pub use diff::{Diff, Move, diff};
 pub use error::{RulesError, RulesErrorKind};

@@ -28,6 +28,10 @@ fn the_help_of_every_command_is_enough() {
         (&["rules", "check", "--help"], &["FILE", "standard input", "--json"]),
         (&["rules", "explain", "--help"], &["ARCHIVE", "SAMPLE", "--rules", "--json"]),
         (&["rules", "diff", "--help"], &["ARCHIVE", "NEW", "--old", "--json"]),
+        (
+            &["learn", "--help"],
+            &["ARCHIVE", "--dry-run", "--force", "--undo", "--status", "--json", "one pack after another"],
+        ),
         (&["calibrate", "--help"], &["--val-manifest", "--out", "--dry-run", "--json", "kit", "held out"]),
         (&["validate", "--help"], &["stub", "--rules", "--json", "exits with 1"]),
         (&["features", "--help"], &["features"]),

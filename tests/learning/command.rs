@@ -66,7 +66,7 @@ fn what_is_learnt_moves_sounds_of_a_pack_that_nothing_was_said_of_and_undo_moves
     assert_eq!([folder(dir, 0), folder(dir, 1)], ["Kick", "Hihat"], "{text}");
     let moved = &dry["moved"]["moves"][0];
     assert_eq!((&moved["from"], &moved["to"]), (&"Snare".into(), &"Hihat".into()), "{dry}");
-    assert!(moved["count"].as_u64() >= Some(10), "{dry}");
+    assert!(moved["count"].as_u64() >= Some(5) && dry["moved"]["unchanged"].as_u64() <= Some(86), "{dry}");
     let state = learn_json(dir, &["--status"]);
     assert_eq!((&state["in_use"], &state["fitted_on"]["hash"]), (&true.into(), &dry["fitted_on"]["hash"]), "{state}");
 
@@ -116,12 +116,10 @@ fn what_was_learnt_for_another_model_is_told_and_not_used() {
 fn what_harms_is_adopted_only_by_force() {
     let dir = indexed();
     let dir = dir.path();
-    // Every other sound of each pack is called something else at random: there is nothing to learn.
-    let labels = ["Ride", "Tom", "Crash", "Clap", "Vox", "Rim", "Bell"];
-    let mut words = words();
-    for (place, (_, word)) in words.iter_mut().enumerate() {
-        *word = labels[place * 5 % 7];
-    }
+    // The same noises are snares in two packs and voices in the third: what one pack teaches is wrong in another.
+    let words: Vec<_> = words().into_iter().filter(|(_, word)| *word == "Hihat").collect();
+    let word = |path: &str| if path.starts_with("pack 2") { "Vox" } else { "Snare" };
+    let words: Vec<_> = words.into_iter().map(|(path, _)| (path.clone(), word(&path))).collect();
     say(dir, &words);
     let output = learn(dir, &[]);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -52,7 +52,8 @@ fn a_calibration_fitted_while_mounted_is_in_force_when_the_command_returns_and_a
     let (before, folders) = (judged(&mount), mount.status()["folders"].clone());
     let output = calibrate(&mount, &[]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // 3: some of the archive's sounds can't be heard, and the rest was fitted on.
+    assert_eq!(output.status.code(), Some(3), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains(&format!("the mount at {} uses it now", mount.at.display())), "{said}");
     // At once: nothing is waited for here.
     let status = mount.status();
