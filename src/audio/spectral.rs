@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::resample::dot;
+
 /// What counts as no power: `amin` of librosa's `power_to_db`.
 const LEAST_POWER: f32 = 1e-10;
 
@@ -112,7 +114,7 @@ impl Spectral {
             for (power, levels) in self.power.iter().zip(levels.chunks_mut(n_mels)) {
                 for (level, (first, weights)) in levels.iter_mut().zip(&self.bands) {
                     let bins = power.get(*first..).unwrap_or_default();
-                    let energy: f32 = weights.iter().zip(bins).map(|(weight, power)| weight * power).sum();
+                    let energy = dot(weights, bins);
                     *level = energy.max(LEAST_POWER);
                 }
             }
@@ -133,7 +135,7 @@ impl Spectral {
                 column.copy_from_slice(levels);
             } else {
                 for (value, cosines) in column.iter_mut().zip(self.cosines.chunks(n_mels)) {
-                    *value = cosines.iter().zip(levels).map(|(cosine, level)| cosine * level).sum();
+                    *value = dot(cosines, levels);
                 }
             }
             if self.params.normalize {

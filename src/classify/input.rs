@@ -319,14 +319,18 @@ impl Inputs {
     }
 
     /// The values of `layout`, arranged, for a mono sound of `rate` Hz whose picture is `features`.
-    pub fn get(
-        &mut self,
+    pub fn get<'v>(
+        &'v mut self,
         layout: &Layout,
         arrangement: Arrangement,
-        features: &Features,
+        features: &'v Features,
         samples: &[f32],
         rate: u32,
-    ) -> &[f32] {
+    ) -> &'v [f32] {
+        if (layout, arrangement) == (&Layout::Picture, Arrangement::Straight) {
+            // It is there already.
+            return features.as_slice();
+        }
         let known = self.made.iter().position(|(made, arranged, _)| made == layout && *arranged == arrangement);
         let index = known.unwrap_or_else(|| {
             let values = self.make(layout, features, samples, rate);
