@@ -9,6 +9,8 @@
 //!  watch)
 //! ```
 //!
+//! [`learn`] fits the model's last layer to what people said.
+//!
 //! Everything left of [`rules`] is expensive and done once per content hash; [`index`] drives it. Everything from
 //! [`rules`] on is cheap, pure, and done again whenever rules, overrides, calibration or records change.
 

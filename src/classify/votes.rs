@@ -108,10 +108,10 @@ impl Votes {
     /// What `own` labels mean among `leading` ones, each by the first of these that applies:
     ///
     /// 1. what `mapping` says;
-    /// 2. a leading fine label of the same name, whatever its case; where that is also a canonical label, such as
-    ///    `Crash`, everything that the leading model collects under it, less what the member has a label of its own for;
-    /// 3. a canonical label of the same name: everything collected under it, less the same;
-    /// 4. the canonical label that the member's own mapping collects it under, as in 3;
+    /// 2. a canonical label of the same name, such as `Crash`, whatever its case: everything that the leading model
+    ///    collects under it, less what the member has a label of its own for;
+    /// 3. a leading fine label of the same name;
+    /// 4. the canonical label that the member's own mapping collects it under, as in 2;
     /// 5. nothing.
     ///
     /// # Errors

@@ -157,7 +157,10 @@ fn tell(done: &Done<'_>, args: &LearnArgs) -> Result<(), Failure> {
     }
     let archive = args.archive.display();
     match (done.adopted, done.objection) {
-        (true, None) => output::line(format_args!("adopted; `drumfs learn {archive} --undo` takes it back"))?,
+        (true, None) => output::line(format_args!(
+            "adopted{}; `drumfs learn {archive} --undo` takes it back",
+            if done.effect.helps_others() { "" } else { ": it helps in the packs you corrected, hardly in others" }
+        ))?,
         (true, Some(why)) => {
             output::line(format_args!("adopted because of --force, although {why}; --undo takes it back"))?;
         }
@@ -202,18 +205,15 @@ fn print_fit(on: &FittedOn, effect: &Effect) -> Result<(), Failure> {
         ("calibration error", &number, |figures| figures.ece_canonical),
     ];
     let same = effect.after_same_packs;
-    let heading = same.map_or("", |_| "same packs");
-    output::line(format_args!("{:32}{:>10}{:>10}{heading:>14}", "", "before", "after"))?;
+    let (after, heading) = if same.is_some() { ("other packs", "same packs") } else { ("after", "") };
+    output::line(format_args!("{:32}{:>10}{after:>14}{heading:>14}", "", "before"))?;
     for (name, show, of) in rows {
         let same = same.map_or(String::new(), |same| show(of(&same)));
-        output::line(format_args!(
-            "{name:32}{:>10}{:>10}{same:>14}",
-            show(of(&effect.before)),
-            show(of(&effect.after))
-        ))?;
+        let (before, after) = (show(of(&effect.before)), show(of(&effect.after)));
+        output::line(format_args!("{name:32}{before:>10}{after:>14}{same:>14}"))?;
     }
     let shipped = [effect.shipped_before, effect.shipped_after].map(|figures| percent(figures.top1_canonical));
-    output::line(format_args!("{:32}{:>10}{:>10}", "what the model knew, right", shipped[0], shipped[1]))?;
+    output::line(format_args!("{:32}{:>10}{:>14}", "what the model knew, right", shipped[0], shipped[1]))?;
     Ok(())
 }
 

@@ -221,6 +221,50 @@ fn seconds(ns: i64) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{Rules, Vocabulary};
+
+    #[test]
+    fn a_sample_survives_the_trip_through_a_line_gate_and_all() {
+        let vocabulary = Vocabulary::new(["Kick".to_owned(), "Snare".to_owned()], [("Kick", "Kick")]).unwrap();
+        let router = Router::new(&Rules::defaults(&vocabulary), &vocabulary);
+        let labels = ["Kick".to_owned(), "Snare".to_owned()];
+        let context =
+            RecordContext { root: Path::new("/a"), router: &router, labels: &labels, model: "m", features: "f" };
+        let gates = [
+            None,
+            Some(GateAnswer { probability: 0.125, refused: true }),
+            Some(GateAnswer { probability: 0.875, refused: false }),
+        ];
+        for gate in gates {
+            let sample = Sample {
+                path: b"x/k.wav".as_slice().into(),
+                size: 7,
+                mtime_ns: 1_730_723_456_123_456_789,
+                hash: None,
+                status: Status::Ok,
+                error: None,
+                attributes: None,
+                probs: [0.75, 0.25].into(),
+                gate,
+            };
+            let verdict = router.route(&sample.subject(None));
+            let refused = gate.is_some_and(|gate| gate.refused);
+            assert_eq!(verdict.reason == Reason::Gate, refused);
+            let line = context.line(&sample, &verdict);
+            let json: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(json["gate_refused"], refused);
+            assert_eq!(json["assigned_reason"] == "gate", refused);
+            let back = parse_line(&line).unwrap();
+            assert_eq!(back, sample);
+            assert_eq!(router.route(&back.subject(None)), verdict);
+        }
+    }
+
+    #[test]
+    fn a_line_of_an_older_version_has_no_gate() {
+        let line = br#"{"relative_path": "k.wav", "size": 1, "mtime": 1.5, "probs": [1.0], "status": "ok"}"#;
+        assert_eq!(parse_line(line).unwrap().gate, None);
+    }
 
     #[test]
     fn times_are_exact_json_numbers() {

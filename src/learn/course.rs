@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use super::effect::{Effect, Figures, HeldOut};
-use super::fit::{Examples, Goal, add_change, fit, softmax};
+use super::fit::{Examples, Fit, Goal, add_change, fit, softmax};
 use crate::classify::labels::Labels;
 use crate::classify::{Embedding, Head, Knowledge};
 
@@ -41,14 +41,15 @@ pub enum CourseError {
 pub const MIN_LESSONS: usize = 20;
 
 /// How strongly the layer that ships holds back the change, as a multiple of the mean square of what goes into it. Any
-/// value from a tenth to double of it does about as well (docs/learning.md has the measurement).
+/// value from a fifth to twice it does about as well (docs/learning.md has the measurement).
 const STRENGTH: f64 = 0.5;
 
-/// What shipped counts for at most so many sounds together, a lesson for one.
+/// What shipped counts for so many sounds together, however many there are; a lesson for one.
 const KNOWLEDGE_WEIGHT: f32 = 2000.0;
 
-/// At most so many sounds of what shipped are looked at while fitting, evenly chosen.
-const MAX_KNOWLEDGE: usize = 6000;
+/// At most so many sounds of what shipped are looked at while fitting, evenly chosen: it keeps the time within seconds,
+/// and more of them, for less each, change nothing that can be measured.
+const MAX_KNOWLEDGE: usize = 2000;
 
 /// The most fits for held-out packs; where there are more packs, several are held out together.
 const MAX_GROUPS: usize = 20;
@@ -80,7 +81,7 @@ impl<'a> Course<'a> {
         probabilities: &'a (dyn Fn(&[f32]) -> Vec<f32> + Sync),
     ) -> Self {
         let count = knowledge.samples().len().min(MAX_KNOWLEDGE);
-        let weight = (KNOWLEDGE_WEIGHT / count.max(1) as f32).min(1.0);
+        let weight = KNOWLEDGE_WEIGHT / count.max(1) as f32;
         let mut shipped = Examples::new(Goal::Soft, knowledge.outputs(), knowledge.size(), weight);
         for index in 0..count {
             let Some((_, embedding)) = knowledge.samples().get(index * knowledge.samples().len() / count) else {
@@ -110,7 +111,7 @@ impl<'a> Course<'a> {
         if lessons.len() < MIN_LESSONS {
             return Err(CourseError::TooFew { usable: lessons.len() });
         }
-        let change = self.fit(&lessons, |_| true, None);
+        let whole = self.fit(&lessons, |_| true, None);
         let (packs, by_pack) = groups_of_packs(&lessons);
         let by_part: Vec<usize> = parts_of_packs(&lessons);
         let one_pack = packs == 1;
@@ -120,9 +121,9 @@ impl<'a> Course<'a> {
             HeldOut::Pack { packs, groups: packs.min(MAX_GROUPS) }
         };
         let (after, after_same_packs) = if one_pack {
-            (self.held_out(&lessons, &by_part, &change), None)
+            (self.held_out(&lessons, &by_part, &whole), None)
         } else {
-            (self.held_out(&lessons, &by_pack, &change), Some(self.held_out(&lessons, &by_part, &change)))
+            (self.held_out(&lessons, &by_pack, &whole), Some(self.held_out(&lessons, &by_part, &whole)))
         };
         let effect = Effect {
             held_out,
@@ -130,13 +131,13 @@ impl<'a> Course<'a> {
             after,
             after_same_packs,
             shipped_before: self.shipped_figures(None),
-            shipped_after: self.shipped_figures(Some(&change)),
+            shipped_after: self.shipped_figures(Some(&whole.change)),
         };
-        Ok((Head::from_change(&change, outputs, size), effect))
+        Ok((Head::from_change(&whole.change, outputs, size), effect))
     }
 
     /// Fits to what shipped and to those lessons whose place is `wanted`.
-    fn fit(&self, lessons: &[&Lesson], wanted: impl Fn(usize) -> bool, start: Option<&[f32]>) -> Vec<f32> {
+    fn fit(&self, lessons: &[&Lesson], wanted: impl Fn(usize) -> bool, near: Option<&Fit>) -> Fit {
         let outputs = self.knowledge.outputs();
         let mut examples = Examples::new(Goal::OneOf, outputs, self.knowledge.size(), 1.0);
         for (_, lesson) in lessons.iter().enumerate().filter(|(place, _)| wanted(*place)) {
@@ -148,19 +149,19 @@ impl<'a> Course<'a> {
             }
             examples.push(&lesson.logits, lesson.embedding.values(), &goal);
         }
-        fit(&[&self.shipped, &examples], self.lambda, start)
+        fit(&[&self.shipped, &examples], self.lambda, near)
     }
 
     /// Figures of all lessons, each judged by a layer that was fitted without those of its group. Fitting starts from
     /// the layer fitted to all of them, from where it is not far; where it ends does not depend on that.
-    fn held_out(&self, lessons: &[&Lesson], group_of: &[usize], change: &[f32]) -> Figures {
+    fn held_out(&self, lessons: &[&Lesson], group_of: &[usize], whole: &Fit) -> Figures {
         let groups = group_of.iter().max().map_or(0, |last| last + 1);
-        let without: Vec<Vec<f32>> = (0..groups)
+        let without: Vec<Fit> = (0..groups)
             .into_par_iter()
-            .map(|group| self.fit(lessons, |place| group_of.get(place) != Some(&group), Some(change)))
+            .map(|group| self.fit(lessons, |place| group_of.get(place) != Some(&group), Some(whole)))
             .collect();
         self.figures(lessons.iter().zip(group_of).map(|(lesson, &group)| {
-            let change = without.get(group).map_or(&[][..], |change| &change[..]);
+            let change = without.get(group).map_or(&[][..], |fit| &fit.change[..]);
             (changed(lesson.logits.clone(), change, &lesson.embedding), &lesson.meant[..])
         }))
     }

@@ -4,10 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::labels::{CANONICAL, Labels};
+use crate::classify::labels::Labels;
 
 /// Equally wide bins of the expected calibration error (Guo et al., ICML 2017).
 const BINS: usize = 15;
+
+/// By how much the likelihood may get worse in packs that were not learnt from, and what share of the overrides (at least
+/// one) may become wrong there: so much is chance.
+const OTHERS_MAY_LOSE: [f64; 2] = [0.02, 0.01];
 
 /// By how much the share of what shipped that is still right may fall: canonical labels and fine labels.
 const SHIPPED_MAY_LOSE: [f64; 2] = [0.01, 0.02];
@@ -117,15 +121,26 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Why this should not be adopted; none where it should.
+    /// Why this should not be adopted; none where it should: it must do better in packs it learnt from or in others, on
+    /// sounds it did not learn from in either case, no worse in others, and not forget what shipped.
     pub fn objection(&self) -> Option<String> {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        if self.after.nll >= self.before.nll || self.after.top1_canonical < self.before.top1_canonical {
+        let [nll, share] = OTHERS_MAY_LOSE;
+        let sounds = self.before.sounds.max(1) as f64;
+        let may_lose = (sounds * share).ceil() / sounds + 1e-9;
+        let lost = self.before.top1_canonical - self.after.top1_canonical;
+        if self.after.nll > self.before.nll * (1.0 + nll) || lost > may_lose {
             return Some(format!(
-                "on overrides it did not learn from it is no better than before ({} right before, {} after)",
+                "on overrides it did not learn from it does worse than before ({} right before, {} after; negative log \
+                 likelihood {:.3} before, {:.3} after)",
                 percent(self.before.top1_canonical),
-                percent(self.after.top1_canonical)
+                percent(self.after.top1_canonical),
+                self.before.nll,
+                self.after.nll
             ));
+        }
+        if !self.helps_others() && !self.after_same_packs.is_some_and(|same| self.is_better(&same)) {
+            return Some("on overrides it did not learn from it does no better than before".to_owned());
         }
         let lost = [
             self.shipped_before.top1_canonical - self.shipped_after.top1_canonical,
@@ -141,10 +156,16 @@ impl Effect {
             )
         })
     }
-}
 
-/// The number of canonical labels, for tables.
-pub const CANONICAL_LABELS: usize = CANONICAL.len();
+    /// Whether it does better where it did not learn from the pack (or, where there is one pack, from the sound).
+    pub fn helps_others(&self) -> bool {
+        self.is_better(&self.after)
+    }
+
+    fn is_better(&self, after: &Figures) -> bool {
+        after.nll < self.before.nll && after.top1_canonical >= self.before.top1_canonical
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -192,9 +213,14 @@ mod tests {
             shipped_after: figures(0.945, 0.25),
         };
         assert_eq!(effect.objection(), None);
-        for after in [figures(0.69, 0.8), figures(0.8, 1.0)] {
-            assert!(Effect { after, ..effect }.objection().unwrap().contains("no better"));
+        for after in [figures(0.68, 0.8), figures(0.8, 1.03)] {
+            assert!(Effect { after, ..effect }.objection().unwrap().contains("worse"));
         }
+        // As good as before elsewhere, and better where it learnt from others of the pack.
+        let elsewhere = Effect { after: figures(0.69, 1.01), ..effect };
+        assert!(elsewhere.objection().unwrap().contains("no better"));
+        assert!(!elsewhere.helps_others());
+        assert_eq!(Effect { after_same_packs: Some(figures(0.75, 0.9)), ..elsewhere }.objection(), None);
         let forgetful = Effect { shipped_after: figures(0.93, 0.2), ..effect };
         assert!(forgetful.objection().unwrap().contains("forget"));
     }

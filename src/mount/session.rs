@@ -20,7 +20,6 @@ use super::notify::{Kernel, Listings};
 use super::platform::{self, State};
 use super::status::Facts;
 use crate::archive::{ArchiveRoot, HashAlgorithm};
-use crate::audio::features::FEATURES_VERSION;
 use crate::classify::Ensemble;
 use crate::index::PassOptions;
 use crate::rules::Vocabulary;
@@ -199,7 +198,7 @@ impl Mounted {
             store: store.folder().to_owned(),
             backend,
             model: ensemble.id().to_owned(),
-            features: FEATURES_VERSION.to_owned(),
+            features: ensemble.leading().description().features.clone(),
         };
         let keeper = Keeper::load(Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();

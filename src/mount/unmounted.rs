@@ -13,7 +13,6 @@ use super::notify::{Listings, NoKernel};
 use super::session::MountError;
 use super::status::Facts;
 use crate::archive::ArchiveRoot;
-use crate::audio::features::FEATURES_VERSION;
 use crate::classify::Ensemble;
 use crate::rules::Vocabulary;
 use crate::store::Store;
@@ -45,7 +44,7 @@ impl Unmounted {
             store: store.folder().to_owned(),
             backend: String::new(),
             model: ensemble.id().to_owned(),
-            features: FEATURES_VERSION.to_owned(),
+            features: ensemble.leading().description().features.clone(),
         };
         let loaded = Keeper::load(store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();

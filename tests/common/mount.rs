@@ -81,6 +81,11 @@ impl Mount {
     pub fn command(&self) -> Command {
         let mut command = Command::new(DRUMFS);
         command.arg("mount").arg(&self.archive).arg(&self.at).arg("--store").arg(&self.store);
+        // A test that wants another model puts this here before it mounts.
+        let config = self.archive.with_file_name("config.yml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         command.env("RUST_LOG", "drumfs=info").env("XDG_DATA_HOME", self.data()).stdin(Stdio::null());
         command
     }

@@ -23,7 +23,7 @@ MODELS = HERE.parent.parent / "models"
 sys.path.insert(0, str(MODELS / "training"))
 from knowledge import write_knowledge  # noqa: E402
 
-SIZE = 16
+SIZE = 48
 
 
 class Small(nn.Module):

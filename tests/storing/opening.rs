@@ -141,3 +141,46 @@ fn words_that_a_database_lost_come_back_from_the_journal_and_newer_ones_stay() {
     let opened = place.open().unwrap();
     assert_eq!((Said::of(&opened.store), opened.notice), (newer, None));
 }
+
+/// Schema 1 had no embeddings: what it says of sounds can't be read any more.
+#[test]
+fn a_store_of_an_older_program_keeps_what_people_said_and_hears_again() {
+    #[derive(serde::Serialize)]
+    struct OldAnalysis {
+        status: drumfs::index::Status,
+        error: Option<String>,
+        attributes: Option<drumfs::audio::Attributes>,
+        logits: Vec<f32>,
+    }
+    let place = Place::with_sounds(4);
+    place.index(&[]);
+    let known = place.known();
+    let store = place.open().unwrap().store;
+    store.set_overrides(&[(hash(1), Some("Kick".into()), Some("by ear".into()))]).unwrap();
+    store.accept_rules("layout: flat\n").unwrap();
+    let said = Said::of(&store);
+    drop(store);
+    let journal = fs::read(place.store().join("journal.jsonl")).unwrap();
+    let db = crate::support::wait_for("the lock", || sled::Config::new().path(place.store().join("db")).open().ok());
+    let analyses = db.open_tree("analyses").unwrap();
+    for key in analyses.iter().keys().map(Result::unwrap).collect::<Vec<_>>() {
+        let old =
+            OldAnalysis { status: drumfs::index::Status::Ok, error: None, attributes: None, logits: vec![1.5; 34] };
+        analyses.insert(key, postcard::to_stdvec(&old).unwrap()).unwrap();
+    }
+    db.open_tree("meta").unwrap().insert("schema", &1u32.to_be_bytes()).unwrap();
+    db.flush().unwrap();
+    drop(analyses);
+    drop(db);
+    let opened = place.open().unwrap();
+    assert!(opened.notice.is_some_and(|notice| notice.contains("heard again")));
+    assert_eq!(Said::of(&opened.store), said);
+    assert_eq!(opened.store.samples().count(), 4);
+    drop(opened.store);
+    let run = place.index(&[]);
+    assert_eq!((run.count("heard"), run.count("unchanged")), (4, 0), "{run:?}");
+    assert_eq!(place.known(), known, "as the same program hears it");
+    assert_eq!(fs::read(place.store().join("journal.jsonl")).unwrap(), journal);
+    assert_eq!(place.open().unwrap().notice, None, "once is enough");
+    assert_eq!(place.index(&[]).count("unchanged"), 4);
+}
