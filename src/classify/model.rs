@@ -451,7 +451,6 @@ fn parse_description(json: &str, path: &str) -> Result<DescriptionText, ModelErr
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::classify::labels::{CANONICAL, MISC};
 
