@@ -327,7 +327,7 @@ impl Inputs {
         samples: &[f32],
         rate: u32,
     ) -> &'v [f32] {
-        if (layout, arrangement) == (&Layout::Picture, Arrangement::Straight) {
+        if (layout, arrangement) == (&Layout::Own, Arrangement::Straight) {
             // It is there already.
             return features.as_slice();
         }
