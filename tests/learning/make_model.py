@@ -2,7 +2,8 @@
 
     python tests/learning/make_model.py target/release/drumfs
 
-It learns the sounds of tests/archive by heart and is worth nothing beyond that. Needs what
+It learns the sounds of tests/archive by heart, and that falling tones are kicks and noises snares, which the tests want to
+teach it otherwise; it is worth nothing beyond that. Needs what
 models/training/requirements.txt lists."""
 
 import csv
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 import torch.nn.functional as F
 import xxhash
@@ -39,22 +41,37 @@ class Small(nn.Module):
         return self.linear(embedding), embedding
 
 
+def made_sounds(folder, count=5, rate=44100):
+    """Sounds like those of tests/common/sounds.rs."""
+    random = np.random.default_rng(1)
+    t = np.arange(int(0.15 * rate)) / rate
+    for number in range(count):
+        hz = 50 + 4 * number + 200 * np.exp(-40 * t)
+        tone = np.sin(2 * np.pi * np.cumsum(hz) / rate) * np.exp(-18 * t)
+        for label, x in (("Kick", tone), ("Snare", random.uniform(-1, 1, len(t)) * np.exp(-30 * t))):
+            path = Path(folder) / f"{label}-{number}.wav"
+            soundfile.write(path, 0.6 * x, rate, subtype="PCM_16")
+            yield {"path": path, "label": label}
+
+
 def features_of(drumfs):
     rows = list(csv.DictReader(open(HERE.parent / "archive-labels.csv")))
     with tempfile.TemporaryDirectory() as folder:
+        count = len(rows)
+        rows += made_sounds(folder)
         manifest, out = Path(folder) / "paths.csv", Path(folder) / "features.npz"
         with open(manifest, "w", newline="") as file:
             csv.writer(file).writerows([["path"], *[[HERE.parent / "archive" / row["path"]] for row in rows]])
         subprocess.run([drumfs, "features", "--manifest", manifest, "--out", out])
         with np.load(out) as archive:
-            return archive["features"], archive["ok"].astype(bool), [row["label"] for row in rows]
+            return archive["features"], archive["ok"].astype(bool), [row["label"] for row in rows], count
 
 
 def main():
     torch.manual_seed(1)
     description = json.loads((MODELS / "drums.json").read_text())
     names = json.loads((MODELS / "label_mapping.json").read_text())
-    features, ok, labels = features_of(sys.argv[1])
+    features, ok, labels, count = features_of(sys.argv[1])
     known = [index for index in np.flatnonzero(ok) if labels[index] in names]
     x = torch.from_numpy(features[known])
     y = torch.tensor([names.index(labels[index]) for index in known])
@@ -71,6 +88,9 @@ def main():
     description |= {"name": "small", "embedding": {"output": "embedding", "size": SIZE}}
     (folder / "small.json").write_text(json.dumps(description, indent=1) + "\n")
     digest = f"{xxhash.xxh3_64_intdigest(path.read_bytes()):016x}"
+    # The knowledge is of the archive's sounds alone: what is made may be forgotten.
+    real = [place for place, index in enumerate(known) if index < count]
+    x, y = x[real], y[real]
     with torch.no_grad():
         logits, embeddings = net(x)
     print(f"{len(known)} sounds, {float((logits.argmax(1) == y).float().mean()):.2f} right")
