@@ -25,7 +25,7 @@ pub fn data_folder() -> Option<PathBuf> {
 
 /// The calibration of a model that a person made for themself: `calibrations/<model id>.json` in the data folder.
 pub fn own_calibration(model_id: &str) -> Option<PathBuf> {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '-' };
     let name: String = model_id.chars().map(plain).collect();
     Some(data_folder()?.join("calibrations").join(format!("{name}.json")))
 }
