@@ -10,8 +10,8 @@ pub(super) struct Scale {
     break_hz: f64,
 }
 
-/// The scale of the first picture. The mel scale's break is at 700 Hz, which leaves four bands for everything that tells
-/// a kick from a tom; 120 Hz gives them twelve.
+/// The scale of the first picture. The mel scale's break is at 700 Hz, which leaves five bands below 250 Hz, where kicks and
+/// toms are told apart; 120 Hz gives them twelve.
 pub(super) const PICTURE: Scale = Scale { bands: 64, low_hz: 28.0, high_hz: 17_000.0, break_hz: 120.0 };
 
 /// The scale of the attack's picture: the mel scale, since short windows have no low bands to tell apart.
