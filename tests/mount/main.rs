@@ -10,6 +10,7 @@ mod bytes;
 mod calibration;
 mod concurrent;
 mod crash;
+mod gate;
 mod immediate;
 mod layout;
 mod lifecycle;
