@@ -108,6 +108,8 @@ def train_one(task):
     """Trains on the known samples; returns the weights and the logits of the others."""
     seed, known, held_out = task
     torch.set_num_threads(1)
+    # What CUDA wants for it; it says so and stops otherwise.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     started = time.time()
     heard, labels, scaling, steps = (SHARED[name] for name in ("heard", "labels", "scaling", "steps"))
