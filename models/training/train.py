@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -62,42 +63,33 @@ def parse_arguments():
     return parser.parse_args()
 
 
-class Heard:
-    """What training is made from."""
-
-    def __init__(self, arguments, samples):
-        self.features, self.attributes = hear(arguments.drumfs, samples.paths, arguments.variants, 1, arguments.processes)
-        counts = {label: arguments.synthetic if label in PLENTY else arguments.synthetic // (5 if label in FEW else 2)
-                  for label in LABELS}
-        with tempfile.TemporaryDirectory() as folder:
-            rows = write_sounds(folder, counts, seed=1, processes=arguments.processes)
-            paths = [Path(folder) / path for path, *_ in rows]
-            labels = np.array([LABELS.index(row[1]) for row in rows], int)
-            made, _ = hear_all(arguments, paths)
-        self.synthetic = made.reshape(-1, made.shape[-1])
-        self.synthetic_labels = np.repeat(labels, made.shape[1])
-
-
-def hear_all(arguments, paths):
-    """Synthesised sounds as they are and once altered; what can't be heard is left as silence."""
-    if not paths:
-        return np.zeros((0, 2, VALUES), np.float32), None
-    return hear(arguments.drumfs, paths, 1, 2, arguments.processes)
+def hear_everything(arguments, samples):
+    """What training is made from: features of the samples and of synthesised sounds, each as it is and altered."""
+    features, attributes = hear(arguments.drumfs, samples.paths, arguments.variants, 1, arguments.processes)
+    counts = {label: arguments.synthetic if label in PLENTY else arguments.synthetic // (5 if label in FEW else 2)
+              for label in LABELS}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = write_sounds(folder, counts, seed=1, processes=arguments.processes)
+        paths = [Path(folder) / path for path, *_ in rows]
+        made = np.zeros((0, 2, VALUES), np.float32)
+        if paths:
+            made, _ = hear(arguments.drumfs, paths, 1, 2, arguments.processes)
+    labels = np.array([LABELS.index(row[1]) for row in rows], int)
+    return {"features": features, "attributes": attributes, "synthetic": made.reshape(-1, made.shape[-1]),
+            "synthetic_labels": np.repeat(labels, made.shape[1])}
 
 
 def load(arguments, samples):
-    """The features, from the cache where there is one."""
+    """What training is made from, from the cache where there is one."""
     cache = arguments.cache and arguments.cache / "heard.npz"
     if cache and cache.exists():
-        heard = Heard.__new__(Heard)
         with np.load(cache) as archive:
-            heard.__dict__.update({name: archive[name] for name in archive.files})
-        return heard
-    heard = Heard(arguments, samples)
+            return SimpleNamespace(**archive)
+    heard = hear_everything(arguments, samples)
     if cache:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, **heard.__dict__)
-    return heard
+        np.savez(cache, **heard)
+    return SimpleNamespace(**heard)
 
 
 # What the training processes share with this one, by forking.

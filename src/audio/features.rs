@@ -4,14 +4,12 @@
 //! Nothing is resampled: the window is fixed in seconds and the mel bands in Hz, so a sound gives (nearly) the same
 //! features at any sample rate, and bands above the Nyquist frequency stay at the floor.
 
-use std::sync::Arc;
-
-use rustfft::num_complex::Complex32;
-use rustfft::{Fft, FftPlanner};
+use rustfft::FftPlanner;
 
 use super::SILENCE_DBFS;
 use super::attack::{ATTACK_BANDS, ATTACK_FRAMES, Attack, AttackPlan};
 use super::descriptors::{self, DESCRIPTORS, Spectra};
+use super::frames::{FramePlan, Frames};
 use super::mel::{self, FilterBank};
 
 /// Names this definition of the features. It goes into every record and into a model's description, and changes with
@@ -109,49 +107,16 @@ pub struct Sound {
 /// Tables for one sample rate.
 struct Plan {
     rate: u32,
-    transform: Arc<dyn Fft<f32>>,
-    window: Vec<f32>,
+    frames: FramePlan,
     bank: FilterBank,
     attack: AttackPlan,
-    bin_hz: f32,
 }
 
 impl Plan {
     fn new(planner: &mut FftPlanner<f32>, rate: u32) -> Self {
-        let window_len = ((WINDOW_SEC * f64::from(rate)).round() as usize).max(16);
-        let size = fast_even_size(window_len);
-        let transform = planner.plan_fft_forward(size);
-        let bin_hz = f64::from(rate) / size as f64;
-        Plan {
-            rate,
-            transform,
-            window: hann(window_len),
-            bank: FilterBank::new(&mel::PICTURE, bin_hz, size / 2 + 1),
-            attack: AttackPlan::new(planner, rate),
-            bin_hz: bin_hz as f32,
-        }
-    }
-}
-
-/// A Hann window in its periodic form.
-pub(super) fn hann(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / len as f64).cos()) as f32).collect()
-}
-
-/// The smallest even number of at least `least` with no prime factor but 2, 3 and 5.
-pub(super) fn fast_even_size(least: usize) -> usize {
-    let mut size = least.next_multiple_of(2);
-    loop {
-        let mut rest = size;
-        for prime in [2usize, 3, 5] {
-            while rest.is_multiple_of(prime) {
-                rest /= prime;
-            }
-        }
-        if rest == 1 {
-            return size;
-        }
-        size += 2;
+        let frames = FramePlan::new(planner, rate, WINDOW_SEC);
+        let bank = FilterBank::new(&mel::PICTURE, frames.bin_hz(), frames.bins());
+        Plan { rate, frames, bank, attack: AttackPlan::new(planner, rate) }
     }
 }
 
@@ -159,13 +124,8 @@ pub(super) fn fast_even_size(least: usize) -> usize {
 pub struct Extractor {
     planner: FftPlanner<f32>,
     plans: Vec<Plan>,
-    /// Two frames at a time, one as the real part and one as the imaginary: real signals' spectra come apart again
-    /// for the price of a few additions, which is cheaper than a transform of half the length and its twiddles.
-    pair: Vec<Complex32>,
-    frames: [Vec<f32>; 2],
-    scratch: Vec<Complex32>,
-    power: [Vec<f32>; 2],
-    magnitude: [Vec<f32>; 2],
+    frames: Frames,
+    magnitude: Vec<f32>,
     energies: Vec<[f32; MEL_BANDS]>,
     spectra: Spectra,
     attack: Attack,
@@ -184,11 +144,8 @@ impl Extractor {
         Self {
             planner: FftPlanner::new(),
             plans: Vec::new(),
-            pair: Vec::new(),
-            frames: Default::default(),
-            scratch: Vec::new(),
-            power: Default::default(),
-            magnitude: Default::default(),
+            frames: Frames::default(),
+            magnitude: Vec::new(),
             energies: Vec::with_capacity(FRAMES),
             spectra: Spectra::new(),
             attack: Attack::default(),
@@ -249,52 +206,31 @@ impl Extractor {
                 &self.plans[self.plans.len() - 1]
             }
         };
-        let size = plan.transform.len();
-        let bins = size / 2 + 1;
-        self.pair.resize(size, Complex32::default());
-        self.scratch.resize(plan.transform.get_inplace_scratch_len(), Complex32::default());
-        for frame in &mut self.frames {
-            // Zero beyond the window, which may be shorter than the transform.
-            frame.clear();
-            frame.resize(size, 0.0);
-        }
-        for buffer in self.power.iter_mut().chain(&mut self.magnitude) {
-            buffer.resize(bins, 0.0);
-        }
+        self.frames.begin(&plan.frames);
+        self.magnitude.resize(plan.frames.bins(), 0.0);
         self.energies.clear();
-        self.spectra.begin(bins);
-
-        // A frame starts half a window before its time, and counts while it starts before the sound's end.
-        let start_of = |frame: usize| {
-            let centre = extent.onset as i64 + (frame_time(frame) * f64::from(rate)).round() as i64;
-            centre - (plan.window.len() / 2) as i64
-        };
+        self.spectra.begin(plan.frames.bins());
+        let bin_hz = plan.frames.bin_hz() as f32;
+        // A frame counts while it starts before the sound's end.
+        let start_of = |frame: usize| plan.frames.start(extent.onset, frame_time(frame));
         let count = (0..FRAMES).take_while(|&frame| start_of(frame) < extent.end as i64).count();
         // The peak becomes 1, so that no float file, however hot, overflows the squares.
         let gain = 1.0 / extent.peak;
         let mut shapes = [Shape::default(); FRAMES];
         for frame in (0..count).step_by(2) {
-            let [first, second] = &mut self.frames;
-            place(first, samples, start_of(frame), &plan.window, gain);
-            if frame + 1 < count {
-                place(second, samples, start_of(frame + 1), &plan.window, gain);
-            } else {
-                second.fill(0.0);
-            }
-            for ((slot, re), im) in self.pair.iter_mut().zip(first.iter()).zip(second.iter()) {
-                *slot = Complex32::new(*re, *im);
-            }
-            plan.transform.process_with_scratch(&mut self.pair, &mut self.scratch);
-            split_pair(&self.pair, &mut self.power, &mut self.magnitude);
-            for (half, shape) in shapes[frame..count].iter_mut().take(2).enumerate() {
+            let second = (frame + 1 < count).then(|| start_of(frame + 1));
+            self.frames.transform(&plan.frames, samples, [Some(start_of(frame)), second], gain);
+            for (half, (shape, power)) in shapes[frame..count].iter_mut().zip(&self.frames.power).enumerate() {
                 let mut energies = [0f32; MEL_BANDS];
-                plan.bank.apply(&self.power[half], &mut energies);
+                plan.bank.apply(power, &mut energies);
                 self.energies.push(energies);
-                self.spectra.add(frame + half, &self.power[half]);
-                *shape = Shape::of(&self.magnitude[half], plan.bin_hz);
+                self.spectra.add(frame + half, power);
+                for (magnitude, power) in self.magnitude.iter_mut().zip(power) {
+                    *magnitude = power.sqrt();
+                }
+                *shape = Shape::of(&self.magnitude, bin_hz);
             }
         }
-        let bin_hz = plan.bin_hz;
         let (centroid_hz, rolloff_hz) = Shape::average(&shapes[..count]);
         (bin_hz, centroid_hz, rolloff_hz)
     }
@@ -306,8 +242,8 @@ impl Extractor {
         log_picture(&self.energies, FRAMES, FLOOR_DB, &mut values);
         // The plan of this rate was made for the first picture.
         if let Some(plan) = self.plans.iter().find(|plan| plan.rate == rate) {
-            let extent_gain = 1.0 / extent.peak;
-            self.attack.draw(&plan.attack, samples, [extent.onset, extent.end], extent_gain, &mut values);
+            let gain = 1.0 / extent.peak;
+            self.attack.draw(&plan.attack, samples, [extent.onset, extent.end], gain, &mut values);
         }
         values.extend_from_slice(descriptors);
         Features(values)
@@ -336,45 +272,6 @@ pub(super) fn log_picture<const BANDS: usize>(
             if energy > least {
                 picture[band * frames + frame] = (energy / least).log2() * scale;
             }
-        }
-    }
-}
-
-/// Puts a window's worth of samples from `start` on into a frame, multiplied with `gain`. What lies before the first
-/// sample or after the last is silence.
-#[inline(always)]
-pub(super) fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f32) {
-    let skip = usize::try_from(-start).unwrap_or(0).min(window.len());
-    let heard = samples.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
-    let count = heard.len().min(window.len() - skip);
-    let (before, rest) = frame.split_at_mut(skip);
-    let (within, after) = rest.split_at_mut(count);
-    before.fill(0.0);
-    for ((slot, sample), weight) in within.iter_mut().zip(heard).zip(&window[skip..]) {
-        *slot = sample * (weight * gain);
-    }
-    after.fill(0.0);
-}
-
-/// Power and magnitude of the two real signals whose joint spectrum is `pair`: with Z = X + iY, and X and
-/// Y mirrored and conjugated beyond the middle, 2X(k) = Z(k) + Z*(N - k) and 2iY(k) = Z(k) - Z*(N - k).
-#[inline(always)]
-pub(super) fn split_pair(pair: &[Complex32], powers: &mut [Vec<f32>; 2], magnitudes: &mut [Vec<f32>; 2]) {
-    let Some((first, others)) = pair.split_first() else { return };
-    let [power_x, power_y] = &mut *powers;
-    let bins = power_x.len();
-    power_x[0] = first.re * first.re;
-    power_y[0] = first.im * first.im;
-    let mirrored = others.iter().rev();
-    for (((z, m), x), y) in others.iter().zip(mirrored).zip(&mut power_x[1..]).zip(&mut power_y[1..bins]) {
-        let (sum_re, sum_im) = (z.re + m.re, z.im + m.im);
-        let (difference_re, difference_im) = (z.re - m.re, z.im - m.im);
-        *x = (sum_re * sum_re + difference_im * difference_im) * 0.25;
-        *y = (sum_im * sum_im + difference_re * difference_re) * 0.25;
-    }
-    for (magnitude, power) in magnitudes.iter_mut().zip(powers) {
-        for (magnitude, power) in magnitude.iter_mut().zip(power.iter()) {
-            *magnitude = power.sqrt();
         }
     }
 }

@@ -6,6 +6,7 @@ mod attack;
 pub mod decode;
 mod descriptors;
 pub mod features;
+mod frames;
 mod mel;
 mod mix;
 pub mod resample;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::frames::hann;
 use super::resample::dot;
 
 /// What counts as no power: `amin` of librosa's `power_to_db`.
@@ -71,8 +72,7 @@ impl Spectral {
     pub fn new(params: SpectralParams) -> Self {
         let size = params.n_fft;
         let transform = FftPlanner::new().plan_fft_forward(size);
-        let window =
-            (0..size).map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / size as f64).cos()) as f32).collect();
+        let window = hann(size);
         let n_mels = params.n_mels as f64;
         // Orthonormal: sqrt(2 / N) cos(pi k (2n + 1) / 2N), and sqrt(1 / N) for k = 0.
         let cosines = (0..params.n_mfcc.unwrap_or(0))

@@ -208,7 +208,7 @@ impl Checks<'_> {
                 } else if self.files.label_mapping.is_none() && usual {
                     ("compiled in".to_owned(), EMBEDDED_LABELS.to_owned())
                 } else {
-                    let stub: Vec<String> = (0..description.outputs).map(placeholder).collect();
+                    let stub: Vec<String> = (0..description.outputs).map(unnamed).collect();
                     let then = "put the label of each output in, in their order";
                     self.write_stub(WHAT, &path, &stub, then, Level::Wrong);
                     return None;
@@ -227,7 +227,7 @@ impl Checks<'_> {
         for (index, name) in names.iter().enumerate() {
             if name.trim().is_empty() {
                 wrong.push(format!("label {index} is empty"));
-            } else if is_placeholder(name) {
+            } else if is_unnamed(name) {
                 wrong.push(format!("label {index} is still `{name}`: put its name in"));
             } else if let Some(earlier) = names.iter().take(index).position(|earlier| earlier == name) {
                 wrong.push(format!("`{name}` is label {earlier} and label {index}"));
@@ -434,12 +434,13 @@ impl Checks<'_> {
     }
 }
 
-fn placeholder(index: usize) -> String {
+/// What a stub calls an output until a person puts the label in.
+fn unnamed(index: usize) -> String {
     format!("<label of output {index}>")
 }
 
 /// Whether a name was never put in: those of stubs, drumfs's and others', stand in angle brackets.
-fn is_placeholder(name: &str) -> bool {
+fn is_unnamed(name: &str) -> bool {
     name.starts_with('<') && name.ends_with('>')
 }
 

@@ -1,0 +1,140 @@
+//! Short windows of a sound and their spectra: what both pictures are made from.
+
+use std::sync::Arc;
+
+use rustfft::num_complex::Complex32;
+use rustfft::{Fft, FftPlanner};
+
+/// Tables for windows of one length at one sample rate.
+pub(super) struct FramePlan {
+    rate: u32,
+    transform: Arc<dyn Fft<f32>>,
+    window: Vec<f32>,
+}
+
+impl FramePlan {
+    /// Hann windows (periodic) of so many seconds, padded with zeros to a length that transforms fast.
+    pub fn new(planner: &mut FftPlanner<f32>, rate: u32, seconds: f64) -> Self {
+        let window = hann(((seconds * f64::from(rate)).round() as usize).max(16));
+        FramePlan { rate, transform: planner.plan_fft_forward(fast_even_size(window.len())), window }
+    }
+
+    /// Number of bins of a spectrum, from 0 Hz to the Nyquist frequency.
+    pub fn bins(&self) -> usize {
+        self.transform.len() / 2 + 1
+    }
+
+    /// Distance of bins in Hz.
+    pub fn bin_hz(&self) -> f64 {
+        f64::from(self.rate) / self.transform.len() as f64
+    }
+
+    /// Where the window starts whose centre is `seconds` after the onset; before the first sample where negative.
+    #[inline(always)]
+    pub fn start(&self, onset: usize, seconds: f64) -> i64 {
+        onset as i64 + (seconds * f64::from(self.rate)).round() as i64 - (self.window.len() / 2) as i64
+    }
+}
+
+/// A Hann window in its periodic form.
+pub(super) fn hann(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / len as f64).cos()) as f32).collect()
+}
+
+/// The smallest even number of at least `least` with no prime factor but 2, 3 and 5.
+fn fast_even_size(least: usize) -> usize {
+    let mut size = least.next_multiple_of(2);
+    loop {
+        let mut rest = size;
+        for prime in [2usize, 3, 5] {
+            while rest.is_multiple_of(prime) {
+                rest /= prime;
+            }
+        }
+        if rest == 1 {
+            return size;
+        }
+        size += 2;
+    }
+}
+
+/// Transforms two windows at a time, one as the real part and one as the imaginary: real signals' spectra come apart
+/// again for the price of a few additions, which is cheaper than a transform of half the length and its twiddles. Keeps
+/// its buffers between sounds.
+#[derive(Default)]
+pub(super) struct Frames {
+    pair: Vec<Complex32>,
+    windows: [Vec<f32>; 2],
+    scratch: Vec<Complex32>,
+    /// Power spectra of the two windows that were transformed last.
+    pub power: [Vec<f32>; 2],
+}
+
+impl Frames {
+    /// Makes room for windows of `plan`.
+    pub fn begin(&mut self, plan: &FramePlan) {
+        let size = plan.transform.len();
+        self.pair.resize(size, Complex32::default());
+        self.scratch.resize(plan.transform.get_inplace_scratch_len(), Complex32::default());
+        for window in &mut self.windows {
+            // Zero beyond the window, which may be shorter than the transform.
+            window.clear();
+            window.resize(size, 0.0);
+        }
+        for power in &mut self.power {
+            power.resize(plan.bins(), 0.0);
+        }
+    }
+
+    /// Leaves in [`Frames::power`] the spectra of the windows that start at `first` and, where there is one, at `second`;
+    /// samples are multiplied with `gain`.
+    #[inline(always)]
+    pub fn transform(&mut self, plan: &FramePlan, samples: &[f32], [first, second]: [Option<i64>; 2], gain: f32) {
+        for (window, start) in self.windows.iter_mut().zip([first, second]) {
+            match start {
+                Some(start) => place(window, samples, start, &plan.window, gain),
+                None => window.fill(0.0),
+            }
+        }
+        let [real, imaginary] = &self.windows;
+        for ((slot, re), im) in self.pair.iter_mut().zip(real).zip(imaginary) {
+            *slot = Complex32::new(*re, *im);
+        }
+        plan.transform.process_with_scratch(&mut self.pair, &mut self.scratch);
+        split_pair(&self.pair, &mut self.power);
+    }
+}
+
+/// Puts a window's worth of samples from `start` on into a frame, multiplied with `gain`. What lies before the first
+/// sample or after the last is silence.
+#[inline(always)]
+fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f32) {
+    let skip = usize::try_from(-start).unwrap_or(0).min(window.len());
+    let heard = samples.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
+    let count = heard.len().min(window.len() - skip);
+    let (before, rest) = frame.split_at_mut(skip);
+    let (within, after) = rest.split_at_mut(count);
+    before.fill(0.0);
+    for ((slot, sample), weight) in within.iter_mut().zip(heard).zip(&window[skip..]) {
+        *slot = sample * (weight * gain);
+    }
+    after.fill(0.0);
+}
+
+/// Power of the two real signals whose joint spectrum is `pair`: with Z = X + iY, and X and
+/// Y mirrored and conjugated beyond the middle, 2X(k) = Z(k) + Z*(N - k) and 2iY(k) = Z(k) - Z*(N - k).
+#[inline(always)]
+fn split_pair(pair: &[Complex32], powers: &mut [Vec<f32>; 2]) {
+    let Some((first, others)) = pair.split_first() else { return };
+    let [power_x, power_y] = powers;
+    let bins = power_x.len();
+    power_x[0] = first.re * first.re;
+    power_y[0] = first.im * first.im;
+    let mirrored = others.iter().rev();
+    for (((z, m), x), y) in others.iter().zip(mirrored).zip(&mut power_x[1..]).zip(&mut power_y[1..bins]) {
+        let (sum_re, sum_im) = (z.re + m.re, z.im + m.im);
+        let (difference_re, difference_im) = (z.re - m.re, z.im - m.im);
+        *x = (sum_re * sum_re + difference_im * difference_im) * 0.25;
+        *y = (sum_im * sum_im + difference_re * difference_re) * 0.25;
+    }
+}
