@@ -1,4 +1,4 @@
-//! Short windows of a sound and their spectra: what both pictures are made from.
+//! Short windows of a sound and their spectra: what pictures and cepstra are made from.
 
 use std::sync::Arc;
 
@@ -19,6 +19,11 @@ impl FramePlan {
         FramePlan { rate, transform: planner.plan_fft_forward(fast_even_size(window.len())), window }
     }
 
+    /// Hann windows of so many samples, an even number, and transforms of just that length.
+    pub fn of_length(planner: &mut FftPlanner<f32>, rate: u32, len: usize) -> Self {
+        FramePlan { rate, transform: planner.plan_fft_forward(len), window: hann(len) }
+    }
+
     /// Number of bins of a spectrum, from 0 Hz to the Nyquist frequency.
     pub fn bins(&self) -> usize {
         self.transform.len() / 2 + 1
@@ -37,7 +42,7 @@ impl FramePlan {
 }
 
 /// A Hann window in its periodic form.
-pub(super) fn hann(len: usize) -> Vec<f32> {
+fn hann(len: usize) -> Vec<f32> {
     (0..len).map(|i| (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / len as f64).cos()) as f32).collect()
 }
 

@@ -5,12 +5,9 @@
 //! Slaney's scale (*Auditory Toolbox*, 1998) whose triangles have the same area; decibels, floored 80 below the loudest;
 //! an orthonormal DCT-II over the bands.
 
-use std::sync::Arc;
+use rustfft::FftPlanner;
 
-use rustfft::num_complex::Complex32;
-use rustfft::{Fft, FftPlanner};
-
-use super::frames::hann;
+use super::frames::{FramePlan, Frames};
 use super::resample::dot;
 
 /// What counts as no power: `amin` of librosa's `power_to_db`.
@@ -56,23 +53,20 @@ impl SpectralParams {
 /// Computes one kind of features; keeps its tables and buffers between sounds. One per thread.
 pub struct Spectral {
     params: SpectralParams,
-    transform: Arc<dyn Fft<f32>>,
-    window: Vec<f32>,
+    plan: FramePlan,
+    spectra: Frames,
     /// For each band the first bin and the weights from there on.
     bands: Vec<(usize, Vec<f32>)>,
     /// One row of `n_mels` weights a coefficient; empty where there are none.
     cosines: Vec<f32>,
-    buffer: Vec<Complex32>,
-    scratch: Vec<Complex32>,
-    power: [Vec<f32>; 2],
 }
 
 impl Spectral {
     /// Tables for `params`, whose numbers are not 0.
     pub fn new(params: SpectralParams) -> Self {
-        let size = params.n_fft;
-        let transform = FftPlanner::new().plan_fft_forward(size);
-        let window = hann(size);
+        let plan = FramePlan::of_length(&mut FftPlanner::new(), params.sample_rate, params.n_fft);
+        let mut spectra = Frames::default();
+        spectra.begin(&plan);
         let n_mels = params.n_mels as f64;
         // Orthonormal: sqrt(2 / N) cos(pi k (2n + 1) / 2N), and sqrt(1 / N) for k = 0.
         let cosines = (0..params.n_mfcc.unwrap_or(0))
@@ -84,17 +78,7 @@ impl Spectral {
                 })
             })
             .collect();
-        let bins = size / 2 + 1;
-        Self {
-            bands: mel_bands(&params),
-            transform: Arc::clone(&transform),
-            window,
-            cosines,
-            buffer: vec![Complex32::default(); size],
-            scratch: vec![Complex32::default(); transform.get_inplace_scratch_len()],
-            power: [vec![0.0; bins], vec![0.0; bins]],
-            params,
-        }
+        Self { bands: mel_bands(&params), plan, spectra, cosines, params }
     }
 
     /// What it computes.
@@ -110,8 +94,10 @@ impl Spectral {
         // Band by band within a frame.
         let mut levels = vec![LEAST_POWER; frames * n_mels];
         for (pair, levels) in levels.chunks_mut(2 * n_mels).enumerate() {
-            self.transform_pair(samples, 2 * pair);
-            for (power, levels) in self.power.iter().zip(levels.chunks_mut(n_mels)) {
+            let start = (2 * pair * self.params.hop_length) as i64 - (self.params.n_fft / 2) as i64;
+            let second = start + self.params.hop_length as i64;
+            self.spectra.transform(&self.plan, samples, [Some(start), Some(second)], 1.0);
+            for (power, levels) in self.spectra.power.iter().zip(levels.chunks_mut(n_mels)) {
                 for (level, (first, weights)) in levels.iter_mut().zip(&self.bands) {
                     let bins = power.get(*first..).unwrap_or_default();
                     let energy = dot(weights, bins);
@@ -151,24 +137,6 @@ impl Spectral {
             }
         }
         picture
-    }
-
-    /// Power spectra of two frames by one transform: one is its real part and one its imaginary.
-    fn transform_pair(&mut self, samples: &[f32], first: usize) {
-        let (size, hop) = (self.params.n_fft as i64, self.params.hop_length as i64);
-        let start = first as i64 * hop - size / 2;
-        let at = |index: i64| usize::try_from(index).ok().and_then(|index| samples.get(index)).copied().unwrap_or(0.0);
-        for ((n, slot), weight) in (0i64..).zip(&mut self.buffer).zip(&self.window) {
-            *slot = Complex32::new(at(start + n) * weight, at(start + hop + n) * weight);
-        }
-        self.transform.process_with_scratch(&mut self.buffer, &mut self.scratch);
-        let [power_x, power_y] = &mut self.power;
-        let mirrored = self.buffer.iter().take(1).chain(self.buffer.iter().skip(1).rev());
-        // With Z = X + iY: 2X(k) = Z(k) + Z*(N - k) and 2iY(k) = Z(k) - Z*(N - k).
-        for (((z, m), x), y) in self.buffer.iter().zip(mirrored).zip(power_x).zip(power_y) {
-            *x = ((z.re + m.re).powi(2) + (z.im - m.im).powi(2)) * 0.25;
-            *y = ((z.re - m.re).powi(2) + (z.im + m.im).powi(2)) * 0.25;
-        }
     }
 }
 
