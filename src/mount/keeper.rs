@@ -16,7 +16,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use super::errno::FsError;
 use super::notify::Invalidate;
 use super::status::{Facts, IndexProgress};
-use crate::archive::ContentHash;
+use crate::archive::discover::mtime_ns;
+use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
 use crate::learn;
@@ -110,6 +111,9 @@ pub struct Keeper {
     catalogue: Arc<Catalogue>,
     rules_error: Option<Arc<str>>,
     pending: Vec<Arc<Sample>>,
+    /// Paths whose size or time was last told by a program that opened them, not by somebody who listened.
+    seen_at_open: HashSet<Box<[u8]>>,
+    root: Arc<ArchiveRoot>,
     removed: Vec<Vec<u8>>,
     last_build: Duration,
     last_swap: Instant,
@@ -170,6 +174,7 @@ impl Keeper {
     /// # Errors
     /// Where the store can't be read.
     pub fn load(
+        root: Arc<ArchiveRoot>,
         store: Arc<Store>,
         ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
@@ -233,6 +238,8 @@ impl Keeper {
             catalogue,
             rules_error,
             pending: Vec::new(),
+            seen_at_open: HashSet::new(),
+            root,
             removed: Vec::new(),
             last_build,
             last_swap: Instant::now(),
@@ -443,6 +450,9 @@ impl Keeper {
     fn take_heard(&mut self, updates: Vec<Update>) {
         let mut changed_inos = Vec::new();
         for update in updates {
+            if self.is_overtaken(&update) {
+                continue;
+            }
             let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
             let sample = match (&update.heard, known) {
                 // What was heard in a file that has gone is still known.
@@ -462,8 +472,29 @@ impl Keeper {
         }
     }
 
+    /// Whether what was heard is of an older content than the one that a program has been shown since: then the newer
+    /// is being heard as well, and stays as it was shown until it is.
+    fn is_overtaken(&mut self, update: &Update) -> bool {
+        if !self.seen_at_open.contains(&update.path[..]) {
+            return false;
+        }
+        let now = self.root.open_with_metadata(&update.path).map(|(_, metadata)| metadata);
+        let stands = match now {
+            Ok(now) => {
+                !update.entry.missing && (now.len(), mtime_ns(&now)) == (update.entry.size, update.entry.mtime_ns)
+            }
+            // It can't be looked at now: then what was heard, or that it is gone, is the best there is.
+            Err(_) => true,
+        };
+        if stands {
+            self.seen_at_open.remove(&update.path[..]);
+        }
+        !stands
+    }
+
     fn take_changed(&mut self, sample: Arc<Sample>) {
         let ino = self.catalogue.by_path(&sample.path).map(|(id, _)| self.catalogue.ino(id));
+        self.seen_at_open.insert(sample.path.clone());
         self.pending.push(sample);
         self.show();
         if let Some(ino) = ino {

@@ -200,7 +200,7 @@ impl Mounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
         };
-        let keeper = Keeper::load(Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
+        let keeper = Keeper::load(Arc::clone(&root), Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();
         let (handle, messages) = Keeper::channel();
         let (requests, asked) = unbounded();

@@ -46,7 +46,7 @@ impl Unmounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
         };
-        let loaded = Keeper::load(store, ensemble, vocabulary, facts)?;
+        let loaded = Keeper::load(Arc::clone(&root), store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();
         let (keeper, messages) = Keeper::channel();
         let (indexer, requests) = unbounded();

@@ -149,6 +149,14 @@ impl Bench {
         self.forget(path);
     }
 
+    /// What was heard of the content that is there now comes only after `meanwhile`.
+    pub fn hear_late(&mut self, path: &[u8], label: usize, meanwhile: impl FnOnce(&Self)) {
+        self.know(path, label);
+        meanwhile(self);
+        self.hand_over(path);
+        self.settle();
+    }
+
     /// A path that was known is not there any more.
     pub fn miss(&mut self, path: &[u8]) {
         self.known.get_mut(path).unwrap().0.missing = true;

@@ -58,6 +58,24 @@ fn a_sample_that_is_forgotten_right_after_it_was_heard_does_not_haunt_the_view()
 }
 
 #[test]
+fn what_was_heard_of_an_older_content_does_not_take_back_the_size_that_an_open_has_shown() {
+    let mut bench = heard();
+    let ino = bench.find("Kick/a/one.wav").unwrap();
+    bench.write_original(b"a/one.wav", &[1; 2000]);
+    bench.hear_late(b"a/one.wav", 15, |bench| {
+        bench.write_original(b"a/one.wav", &[2; 3000]);
+        bench.open(ino, READ).unwrap();
+        assert_eq!(bench.core().getattr(ino).unwrap().size, 3000);
+    });
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 3000, "2000 was heard before");
+    bench.hear(b"a/one.wav", 15);
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 3000);
+    bench.write_original(b"a/one.wav", &[3; 100]);
+    bench.hear(b"a/one.wav", 15);
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 100, "nothing is in the way of what comes later");
+}
+
+#[test]
 fn rescan_asks_for_a_pass_and_reads_as_what_it_is_for() {
     let bench = heard();
     let handle = bench.open(bench.control("rescan"), TRUNCATE).unwrap().handle;

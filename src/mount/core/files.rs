@@ -57,8 +57,7 @@ impl Core {
 
     fn open_sample(&self, known: &Arc<Sample>) -> Result<(Handle, Option<Sample>), FsError> {
         let failed = |source| FsError::Original { path: self.root.absolute(&known.path), source };
-        let file = self.root.open(&known.path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        let (file, metadata) = self.root.open_with_metadata(&known.path).map_err(failed)?;
         let now = (metadata.len(), mtime_ns(&metadata));
         let changed =
             (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
