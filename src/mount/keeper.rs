@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
-use super::status::{Facts, IndexProgress};
+use super::status::{ChangeTimes, Facts, IndexProgress};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
@@ -33,7 +33,7 @@ pub type OverrideChange = (ContentHash, Option<String>, Option<String>);
 
 pub(super) enum Message {
     /// Rules that were parsed: put them in force.
-    Save { text: String, rules: Box<Rules>, answer: Answer },
+    Save { text: String, rules: Box<Rules>, parse: Duration, answer: Answer },
     /// Rules that were refused: keep the draft and say why.
     Refuse { text: String, error: RulesError, answer: Answer },
     /// What people said.
@@ -50,8 +50,6 @@ pub(super) enum Message {
     JudgeAgain { answer: Answer },
     /// Answer when everything before is done.
     After { answer: Answer },
-    /// The kernel may remember names from before the last change.
-    Forget,
     /// Nothing more will come.
     Stop,
 }
@@ -85,6 +83,8 @@ pub struct Shared {
     pub overrides: RwLock<HashMap<ContentHash, Override>>,
     /// How indexing is getting on.
     pub progress: Mutex<IndexProgress>,
+    /// How long the last change took.
+    pub change: Mutex<ChangeTimes>,
     /// What does not change while mounted.
     pub facts: Facts,
     /// The labels rules may speak of.
@@ -117,6 +117,7 @@ pub struct Keeper {
     removed: Vec<Vec<u8>>,
     last_build: Duration,
     last_swap: Instant,
+    times: ChangeTimes,
 }
 
 /// Everybody else's end.
@@ -137,7 +138,7 @@ impl KeeperHandle {
                 | Message::Show { answer }
                 | Message::JudgeAgain { answer }
                 | Message::After { answer } => answer(Err(FsError::Ending)),
-                Message::Heard { .. } | Message::Moved { .. } | Message::Forget | Message::Stop => {}
+                Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
             }
         }
     }
@@ -224,6 +225,7 @@ impl Keeper {
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
             progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
+            change: Mutex::new(ChangeTimes::default()),
             facts,
             vocabulary,
             ensemble: ArcSwap::new(Arc::clone(&ensemble)),
@@ -243,6 +245,7 @@ impl Keeper {
             removed: Vec::new(),
             last_build,
             last_swap: Instant::now(),
+            times: ChangeTimes::default(),
         })
     }
 
@@ -302,7 +305,6 @@ impl Keeper {
                     self.removed.extend(paths);
                 }
                 Some(Message::After { answer }) => answer(Ok(())),
-                Some(Message::Forget) => self.or_log(|keeper| keeper.kernel.view_changed()),
                 Some(Message::Show { answer }) => {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
@@ -310,7 +312,8 @@ impl Keeper {
                 Some(Message::JudgeAgain { answer }) => {
                     answer(self.guarded(Self::judge_again));
                 }
-                Some(Message::Save { text, rules, answer }) => {
+                Some(Message::Save { text, rules, parse, answer }) => {
+                    self.times.parse = parse;
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
                 Some(Message::Refuse { text, error, answer }) => {
@@ -400,14 +403,20 @@ impl Keeper {
     }
 
     fn swap(&mut self, view: View) {
-        self.shared.view.store(Arc::new(view));
-        self.kernel.view_changed();
+        let after = Arc::new(view);
+        let before = self.shared.view.swap(Arc::clone(&after));
+        let started = Instant::now();
+        self.kernel.view_changed(&before, &after);
+        self.times.notify = started.elapsed();
+        *self.shared.change.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.times);
         self.last_swap = Instant::now();
     }
 
     fn save(&mut self, text: &str, rules: &Rules) -> Result<(), FsError> {
         // On the disk first: what was answered is never lost.
+        let started = Instant::now();
         self.store.accept_rules(text)?;
+        self.times.store = started.elapsed();
         self.router = Arc::new(Router::new(rules, &self.shared.vocabulary));
         self.rules_error = None;
         let text = RulesText { active: text.into(), draft: None, changed: SystemTime::now() };

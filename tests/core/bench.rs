@@ -217,7 +217,7 @@ impl Bench {
     pub fn find(&self, path: &str) -> Option<Ino> {
         path.split('/').try_fold(1, |parent, name| match self.core().lookup(parent, name.as_bytes()).unwrap() {
             Found::Node(attr) => Some(attr.ino),
-            Found::Nothing(_) => None,
+            Found::Nothing => None,
         })
     }
 
@@ -228,7 +228,7 @@ impl Bench {
 
     /// Writes at an offset.
     pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<usize, FsError> {
-        answered(|answer| self.core().write(handle, offset, data, answer))
+        answered(|answer| self.core().write(0, handle, offset, data, answer))
     }
 
     /// Flushes, as close does.
@@ -251,7 +251,7 @@ impl Bench {
         let opened = self.open(ino, READ)?;
         let mut bytes = Vec::new();
         loop {
-            let more = self.core().read(opened.handle, bytes.len() as u64, piece)?;
+            let more = self.core().read(ino, opened.handle, bytes.len() as u64, piece)?;
             bytes.extend_from_slice(&more);
             if more.is_empty() {
                 break;
@@ -265,7 +265,7 @@ impl Bench {
     pub fn control(&self, name: &str) -> Ino {
         match self.core().lookup(control_ino(), name.as_bytes()).unwrap() {
             Found::Node(attr) => attr.ino,
-            Found::Nothing(_) => panic!("there is no {name}"),
+            Found::Nothing => panic!("there is no {name}"),
         }
     }
 
