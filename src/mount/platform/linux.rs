@@ -102,7 +102,15 @@ struct Device {
 /// Where there is no such mount, or the system refuses.
 pub fn cut(at: &Path) -> io::Result<()> {
     let device = device(at)?;
-    fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.minor), "1")
+    fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.minor), "1").or_else(|error| {
+        // The control file system is not mounted, or is another user's: an unmount by force cuts as well.
+        let path = CString::new(at.as_os_str().as_bytes())?;
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        match unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) } {
+            0 => Ok(()),
+            _ => Err(error),
+        }
+    })
 }
 
 /// How many bytes the kernel asks for ahead of a program that reads one piece after another. 128 KiB is what mounts
