@@ -31,6 +31,12 @@ pub struct MountArgs {
     /// Return when the view is up, or with the error; drumfs goes on in the background
     #[arg(long)]
     background: bool,
+    /// Let other users in, to the samples whose originals they may read
+    ///
+    /// Rules, overrides and lists stay with you. Names and bytes of a sample are for those who may read the original and
+    /// enter every folder above it. An ordinary user needs the line `user_allow_other` in /etc/fuse.conf.
+    #[arg(long)]
+    allow_other: bool,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -89,9 +95,25 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let algorithm = ear.algorithm();
     let Ear { ensemble, vocabulary, .. } = ear;
     let report = reporter(args.as_background, root.path().to_owned());
-    let options =
-        MountOptions { root, at: at.clone(), store, ensemble, vocabulary, backend, threads, algorithm, report };
+    let options = MountOptions {
+        root,
+        at: at.clone(),
+        store,
+        ensemble,
+        vocabulary,
+        backend,
+        threads,
+        algorithm,
+        allow_other: args.allow_other,
+        report,
+    };
     let mounted = Mounted::start(options)?;
+    if let Some(folder) = mounted.closed_at() {
+        output::tell(format_args!(
+            "drumfs: not everybody may enter {}, so other users may see no samples (`chmod o+rx` lets them)",
+            folder.display()
+        ));
+    }
     let samples = mounted.shared().view().numbers().samples;
     if args.as_background {
         background::ready(&at)?;

@@ -15,6 +15,7 @@ mod indexer;
 mod keeper;
 mod notify;
 mod overrides;
+mod permissions;
 pub mod platform;
 mod session;
 mod status;

@@ -5,6 +5,7 @@
 
 mod files;
 mod folders;
+mod others;
 mod writing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
 use super::notify::Listings;
+use super::permissions::Permissions;
 use super::{overrides, status};
 use crate::archive::ArchiveRoot;
 use crate::view::{DirId, Generated, Ino, Node, View, control_ino};
@@ -75,6 +77,8 @@ pub struct Core {
     names_last: AtomicBool,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
+    /// Rights to the originals, where other users are let in.
+    permissions: Option<Permissions>,
     started: SystemTime,
 }
 
@@ -104,6 +108,7 @@ impl Core {
             listings,
             names_last: AtomicBool::new(false),
             watched,
+            permissions: None,
             started: SystemTime::now(),
         }
     }
@@ -174,6 +179,11 @@ impl Core {
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
+        self.as_told(view, node, self.own_attr(view, node))
+    }
+
+    /// The attributes for the mounting user.
+    fn own_attr(&self, view: &View, node: Node) -> Attr {
         match node {
             Node::Sample(id) => attr::of_sample(view, id, self.entry_ttl(), self.sample_ttl()),
             Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), self.entry_ttl()),
