@@ -16,6 +16,7 @@ mod keeper;
 mod notify;
 mod overrides;
 mod passthrough;
+mod permissions;
 pub mod platform;
 mod remembered;
 mod session;

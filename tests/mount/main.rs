@@ -20,4 +20,6 @@ mod originals;
 mod overrides;
 mod refusals;
 mod saving;
+mod security;
 mod unprivileged;
+mod users;
