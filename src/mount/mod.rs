@@ -27,6 +27,7 @@ pub use attr::{Attr, Kind};
 pub use errno::FsError;
 pub use indexer::{Report, Reporter, Request, mostly_absent};
 pub use keeper::{Keeper, KeeperHandle, Shared};
+pub use overrides::parse_line as parse_override;
 pub use notify::{Invalidate, Listings, NoKernel};
 pub use session::{MountError, MountOptions, Mounted, prepare};
 pub use unmounted::Unmounted;
