@@ -8,6 +8,8 @@
 mod common;
 mod corpora;
 mod damaged_audio;
+mod full_disk;
+mod kill;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;
