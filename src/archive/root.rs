@@ -1,7 +1,7 @@
 //! The root of an archive, and the only way drumfs opens an original: for reading, and never outside the root.
 
 use std::ffi::{CString, OsStr};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -72,14 +72,22 @@ impl ArchiveRoot {
         self.path.join(OsStr::from_bytes(relative))
     }
 
-    /// Opens a sample for reading. No link in the path is followed and nothing above the root is reached, whatever
+    /// Opens a sample for reading, as [`ArchiveRoot::open_with_metadata`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open(&self, relative: &[u8]) -> io::Result<File> {
+        self.open_with_metadata(relative).map(|(file, _)| file)
+    }
+
+    /// Opens a sample for reading, and tells what it is. No link in the path is followed and nothing above the root is reached, whatever
     /// has been put in the place of a folder since the archive was walked. A FIFO that took a file's place does not
     /// block.
     ///
     /// # Errors
     /// What the system says; `InvalidInput` for a path that is empty, absolute or has `..`, and for anything that
     /// is not a regular file.
-    pub fn open(&self, relative: &[u8]) -> io::Result<File> {
+    pub fn open_with_metadata(&self, relative: &[u8]) -> io::Result<(File, Metadata)> {
         let escapes = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
         if relative.split(|&b| b == b'/').any(escapes) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
@@ -97,10 +105,11 @@ impl ArchiveRoot {
             open_beneath(&root, relative, 0)
         }?;
         let file = File::from(file);
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no longer a regular file"));
         }
-        Ok(file)
+        Ok((file, metadata))
     }
 }
 

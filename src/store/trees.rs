@@ -196,8 +196,10 @@ impl Store {
     }
 
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
-        postcard::from_bytes(bytes)
-            .map_err(|error| StoreError::Damaged { path: self.folder().to_owned(), reason: format!("a record: {error}") })
+        postcard::from_bytes(bytes).map_err(|error| StoreError::Damaged {
+            path: self.folder().to_owned(),
+            reason: format!("a record: {error}"),
+        })
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
@@ -464,7 +466,9 @@ impl Store {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         journal.append(entries).map_err(|source| StoreError::io(self.folder().join("journal.jsonl"), source))?;
         if let Err(error) = work() {
-            log::error!("{error}; what was said is in journal.jsonl and goes into the database when that is opened again");
+            log::error!(
+                "{error}; what was said is in journal.jsonl and goes into the database when that is opened again"
+            );
         }
         Ok(())
     }

@@ -15,8 +15,9 @@ fn corpus(name: &str) -> PathBuf {
 fn files(name: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(corpus(name)).unwrap_or_else(|error| panic!("no corpus of {name}: {error}"));
     let paths = entries.map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> =
-        paths.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect();
+    let mut files: Vec<_> = paths
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+        .collect();
     files.sort();
     files
 }

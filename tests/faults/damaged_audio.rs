@@ -166,9 +166,8 @@ fn absurd() -> Vec<File> {
             add(format!("{field} says {size}"), file);
         }
     }
-    let floats = |values: &[f32]| -> Vec<u8> {
-        (0..2000).flat_map(|n| values[n % values.len()].to_le_bytes()).collect()
-    };
+    let floats =
+        |values: &[f32]| -> Vec<u8> { (0..2000).flat_map(|n| values[n % values.len()].to_le_bytes()).collect() };
     let of_floats = |values: &[f32]| wave(3, 1, 8000, 4, 32, &floats(values));
     add("NaN".into(), of_floats(&[f32::NAN]));
     add("infinite".into(), of_floats(&[f32::INFINITY, f32::NEG_INFINITY]));

@@ -9,7 +9,10 @@ mod common;
 mod corpora;
 mod damaged_audio;
 mod full_disk;
+mod handles;
 mod kill;
+mod names;
+mod originals;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;

@@ -10,7 +10,7 @@ use drumfs::archive::{ArchiveRoot, ContentHash, HashAlgorithm};
 use drumfs::audio::decode::{MAX_CHANNELS, MAX_SAMPLE_RATE, MAX_SECONDS};
 use drumfs::audio::{Decoder, Extractor, Source};
 use drumfs::classify::{
-    Calibration, Classifier, Embedding, EnsembleFiles, Ensemble, Knowledge, Labels, ModelFiles, knowledge,
+    Calibration, Classifier, Embedding, Ensemble, EnsembleFiles, Knowledge, Labels, ModelFiles, knowledge,
 };
 use drumfs::config::Config;
 use drumfs::index::record::{RecordContext, parse_line};
@@ -96,7 +96,8 @@ pub fn rules(data: &[u8]) {
     let rules = match Rules::parse_bytes(data, &drums) {
         Ok(rules) => rules,
         Err(error) => {
-            let lines = data.iter().filter(|&&byte| byte == b'\n').count() + data.iter().filter(|&&b| b == b'\r').count();
+            let lines =
+                data.iter().filter(|&&byte| byte == b'\n').count() + data.iter().filter(|&&b| b == b'\r').count();
             assert!(error.line <= lines + 2, "line {} of {lines}", error.line);
             assert!(!error.to_string().is_empty());
             error.could_be_unfinished();

@@ -88,22 +88,62 @@ pub fn unmount(at: &Path) -> io::Result<()> {
     Err(error)
 }
 
+/// What is known of a mount besides its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Device {
+    major: u32,
+    minor: u32,
+}
+
+/// Cuts the connection of a mount: everybody who waits for it gets an error, and the mount is dead. For a mount that
+/// hangs; fusectl of the kernel's documentation (filesystems/fuse) tells of the file.
+///
+/// # Errors
+/// Where there is no such mount, or the system refuses.
+pub fn cut(at: &Path) -> io::Result<()> {
+    let device = device(at)?;
+    fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.minor), "1")
+}
+
+/// How many bytes the kernel asks for ahead of a program that reads one piece after another. 128 KiB is what mounts
+/// come with; each request for more costs the same.
+const READ_AHEAD_KIB: u32 = 1024;
+
+/// Lets the kernel read further ahead, where the process may say so.
+///
+/// # Errors
+/// Where it may not.
+pub fn read_further_ahead(at: &Path) -> io::Result<()> {
+    let Device { major, minor } = device(at)?;
+    fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB.to_string())
+}
+
+fn device(at: &Path) -> io::Result<Device> {
+    let line = mount_table()?.into_iter().rfind(|line| line.path == at);
+    line.and_then(|line| line.device).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// One line of the mount table.
 struct Line {
     path: PathBuf,
+    device: Option<Device>,
     kind: String,
 }
 
-/// /proc/self/mountinfo, proc(5): the fifth field is the mount point, the one after ` - ` the type.
+/// /proc/self/mountinfo, proc(5): the third field is the device, the fifth the mount point, the one after ` - ` the
+/// type.
 fn mount_table() -> io::Result<Vec<Line>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let mut lines = Vec::new();
     for line in table.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b' ');
-        let Some(path) = fields.nth(4) else { continue };
+        let device = fields.nth(2).and_then(|text| std::str::from_utf8(text).ok()?.split_once(':'));
+        let device =
+            device.and_then(|(major, minor)| Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        let Some(path) = fields.nth(1) else { continue };
         let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
         let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
-        lines.push(Line { path, kind: String::from_utf8_lossy(kind).into_owned() });
+        lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned() });
     }
     Ok(lines)
 }
