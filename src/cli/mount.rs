@@ -82,6 +82,10 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     if let Some(notice) = notice {
         output::tell(format_args!("drumfs: {notice}"));
     }
+    match mount::raise_open_files() {
+        Ok(limit) => log::debug!("{limit} files may be open at a time"),
+        Err(error) => log::warn!("no more files may be open at a time than before: {error}"),
+    }
     // Signals are caught before anything is mounted, so that none leaves a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (asked, stop) = bounded(1);
