@@ -1,8 +1,9 @@
-//! How the kernel gets the bytes of an open original: through its own memory (cached), by asking for each read
-//! (direct), or from the original itself without asking anybody (passthrough, Linux 6.9, where the process may).
+//! How the kernel gets the bytes of an open original: through its own memory (cached), or from the original itself
+//! without asking anybody (passthrough, Linux 6.9, where the process may).
 //!
-//! The kernel refuses to mix the first and the last on one file, and to read one file from two originals, for as long
-//! as anything is open. So what is open is counted here, and a newcomer is read in a way that goes with the others.
+//! The kernel refuses to mix the two on one inode number, and to read one from two originals, for as long as anything is
+//! open. So what is open is counted here, and a newcomer is read in a way that goes with the others, or is told that it
+//! needs a number of its own.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -147,19 +148,20 @@ impl IoModes {
         }
     }
 
-    /// How a file that was just opened is to be read.
-    pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> IoMode {
+    /// How a file that was just opened under an inode number is to be read; none where the kernel reads another
+    /// original under that number, so that it needs another.
+    pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> Option<IoMode> {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get(&ino) {
             Some(Open::Cached(open)) => {
                 if let Some(open) = open.upgrade() {
-                    return IoMode::Cached(open);
+                    return Some(IoMode::Cached(open));
                 }
             }
             Some(Open::Passthrough(open)) => {
                 if let Some(open) = open.upgrade() {
                     let same = open.original == (metadata.dev(), metadata.ino());
-                    return if same { IoMode::Passthrough(open) } else { IoMode::Direct };
+                    return same.then_some(IoMode::Passthrough(open));
                 }
             }
             None => {}
@@ -171,11 +173,11 @@ impl IoModes {
             && let Some(backing) = self.register(file, metadata)
         {
             all.insert(ino, Open::Passthrough(Arc::downgrade(&backing)));
-            return IoMode::Passthrough(backing);
+            return Some(IoMode::Passthrough(backing));
         }
         let cached = Arc::new(Cached);
         all.insert(ino, Open::Cached(Arc::downgrade(&cached)));
-        IoMode::Cached(cached)
+        Some(IoMode::Cached(cached))
     }
 
     fn register(&self, file: &File, metadata: &Metadata) -> Option<Arc<Backing>> {
@@ -285,21 +287,27 @@ mod tests {
     fn what_is_open_decides_how_the_next_is_read() {
         let (register, modes) = (Arc::new(Counting::default()), IoModes::default());
         let ((small, small_meta), (large, large_meta)) = (file(10), file(HANDED_OVER_FROM));
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Cached(_)), "nothing to hand over to");
+        assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Cached(_))), "nothing to hand over to");
         modes.hand_over(Arc::clone(&register) as _);
         assert_eq!(modes.passthrough(), Passthrough::Untried);
         let first = modes.enter(1, &large, &large_meta);
         let second = modes.enter(1, &large, &large_meta);
-        let (IoMode::Passthrough(a), IoMode::Passthrough(b)) = (&first, &second) else { panic!("{first:?}") };
+        let (Some(IoMode::Passthrough(a)), Some(IoMode::Passthrough(b))) = (&first, &second) else {
+            panic!("{first:?}")
+        };
         assert_eq!((a.id(), register.open.load(Ordering::Relaxed)), (b.id(), 1), "one for all handles");
         let (other, other_meta) = file(HANDED_OVER_FROM);
-        assert!(matches!(modes.enter(1, &other, &other_meta), IoMode::Direct), "another original of the same name");
+        assert!(modes.enter(1, &other, &other_meta).is_none(), "another original of the same name");
+        assert!(matches!(modes.enter(2, &other, &other_meta), Some(IoMode::Passthrough(_))), "under another number");
         drop((first, second));
         assert_eq!(register.open.load(Ordering::Relaxed), 0);
         let cached = modes.enter(1, &small, &small_meta);
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Cached(_)), "it has grown while it was open");
+        assert!(
+            matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Cached(_))),
+            "it has grown while it was open"
+        );
         drop(cached);
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Passthrough(_)));
+        assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Passthrough(_))));
     }
 
     #[test]
@@ -307,7 +315,7 @@ mod tests {
         let (register, modes) = (Arc::new(Counting { refuses: true, ..Counting::default() }), IoModes::default());
         modes.hand_over(Arc::clone(&register) as _);
         let (large, metadata) = file(HANDED_OVER_FROM);
-        assert!(matches!(modes.enter(1, &large, &metadata), IoMode::Cached(_)));
+        assert!(matches!(modes.enter(1, &large, &metadata), Some(IoMode::Cached(_))));
         assert_eq!(modes.passthrough(), Passthrough::Refused);
     }
 

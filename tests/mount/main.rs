@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod originals;
 mod overrides;
+mod reading;
 mod refusals;
 mod saving;
 mod security;

@@ -1,6 +1,7 @@
 //! Opening, reading and closing files.
 
 use std::cell::RefCell;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError};
 
@@ -14,7 +15,7 @@ use crate::mount::keeper::Message;
 use crate::mount::passthrough::IoMode;
 use crate::mount::stream::IndexStream;
 use crate::mount::{overrides, status};
-use crate::view::{Generated, Ino, Node, Sample, View};
+use crate::view::{Generated, Ino, Node, Sample, View, ino};
 
 thread_local! {
     /// What a thread reads into: a new one for each read would be filled with zeros first.
@@ -56,7 +57,7 @@ impl Core {
             return Ok((Handle::Scratch { file, append: how.append }, None));
         }
         let view = self.shared.view();
-        match view.by_ino(ino).ok_or(FsError::NotFound)? {
+        match view.by_ino(self.remembered.own(ino)).ok_or(FsError::NotFound)? {
             Node::Dir(_) => Err(FsError::IsAFolder),
             Node::Sample(_) | Node::Generated(_) if how.truncate && !how.write => Err(FsError::ReadOnly),
             Node::Sample(_) if how.write => Err(FsError::ReadOnly),
@@ -72,8 +73,18 @@ impl Core {
         let now = (metadata.len(), mtime_ns(&metadata));
         let changed =
             (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
-        let mode = if self.is_without_open() { IoMode::Direct } else { self.modes.enter(ino, &file, &metadata) };
+        let mode = if self.is_without_open() { IoMode::Direct } else { self.io_mode(ino, known, &file, &metadata)? };
         Ok((Handle::Sample { file, path: known.path.clone(), mode }, changed))
+    }
+
+    fn io_mode(&self, ino: Ino, known: &Sample, file: &File, metadata: &Metadata) -> Result<IoMode, FsError> {
+        self.modes.enter(ino, file, metadata).ok_or_else(|| {
+            let view = self.shared.view();
+            let fresh = |number: &Ino| view.by_ino(*number).is_none() && self.remembered.own(*number) == *number;
+            let number = (1 << 32..).map(|salt| ino::of_sample(&known.path, salt)).find(fresh);
+            number.into_iter().for_each(|number| self.remembered.stand_in(self.remembered.own(ino), number));
+            FsError::Replaced
+        })
     }
 
     fn open_generated(&self, view: &Arc<View>, file: Generated) -> Handle {

@@ -183,8 +183,10 @@ impl Core {
             return Ok(scratch_attr(&file));
         }
         let view = self.shared.view();
-        let node = view.by_ino(ino).ok_or(FsError::NotFound)?;
-        Ok(self.attr(&view, node))
+        let own = self.remembered.own(ino);
+        let node = view.by_ino(own).ok_or(FsError::NotFound)?;
+        // Whoever asks by a number hears of that one.
+        Ok(Attr { ino, ..self.attr(&view, node) })
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
@@ -194,7 +196,10 @@ impl Core {
     /// The attributes for the mounting user.
     fn own_attr(&self, view: &View, node: Node) -> Attr {
         match node {
-            Node::Sample(id) => attr::of_sample(view, id, FOR_EVER, self.sample_ttl()),
+            Node::Sample(id) => {
+                let attr = attr::of_sample(view, id, FOR_EVER, self.sample_ttl());
+                Attr { ino: self.remembered.shown(attr.ino), ..attr }
+            }
             Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), FOR_EVER),
             Node::Generated(file) => {
                 let (size, mtime) = match file {
