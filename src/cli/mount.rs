@@ -35,7 +35,7 @@ pub struct MountArgs {
     ///
     /// Rules, overrides and lists stay with you. Names and bytes of a sample are for those who may read the original and
     /// enter every folder above it. An ordinary user needs the line `user_allow_other` in /etc/fuse.conf.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_open")]
     allow_other: bool,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -43,6 +43,11 @@ pub struct MountArgs {
     /// Set a damaged database aside and listen again; overrides and rules are kept
     #[arg(long)]
     repair: bool,
+    /// Open files with no message to drumfs: many small files are read as fast as from the disk the second time.
+    /// Gives up: control files can be replaced (rename over them) and overrides.jsonl added to, but not written in
+    /// place; index.jsonl is empty; whoever reads an original while it is replaced may get bytes of both
+    #[arg(long)]
+    no_open: bool,
     /// What --background starts: says on stdout when the view is up
     #[arg(long, hide = true)]
     as_background: bool,
@@ -94,6 +99,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let threads = ear.threads(args.threads.map(usize::from));
     let algorithm = ear.algorithm();
     let Ear { ensemble, vocabulary, .. } = ear;
+    let without_open = args.no_open;
     let report = reporter(args.as_background, root.path().to_owned());
     let options = MountOptions {
         root,
@@ -105,6 +111,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
         threads,
         algorithm,
         allow_other: args.allow_other,
+        without_open,
         report,
     };
     let mounted = Mounted::start(options)?;

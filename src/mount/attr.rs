@@ -36,8 +36,12 @@ pub struct Attr {
     pub entry_ttl: Duration,
 }
 
-/// As good as for ever: the kernel is told when something changes.
+/// For a size and a time: the kernel is told when they change.
 pub const LONG: Duration = Duration::from_secs(3600);
+
+/// For names: the kernel is told when one stands for something else. A name whose time has run out would be asked for
+/// with no lock held, which makes telling harder: see `notify`.
+pub const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// A file of the archive: read only for everybody.
 pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) -> Attr {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
@@ -53,11 +53,6 @@ impl Adapter {
             blksize: 4096,
             flags: 0,
         }
-    }
-
-    /// A node that is not there, which the kernel may remember.
-    fn nothing(&self) -> FileAttr {
-        self.attr(&super::attr::of_made(0, 0, SystemTime::UNIX_EPOCH, 0))
     }
 }
 
@@ -108,24 +103,50 @@ fn how(flags: OpenFlags) -> OpenHow {
 
 fn fopen(opened: &Opened) -> FopenFlags {
     match opened.kind {
-        OpenKind::Keep => FopenFlags::FOPEN_KEEP_CACHE,
+        // Nothing is ever written to a sample, so closing it needs no message.
+        OpenKind::Keep => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
         OpenKind::Direct => FopenFlags::FOPEN_DIRECT_IO,
+        OpenKind::Passthrough(_) => FopenFlags::FOPEN_NOFLUSH,
     }
+}
+
+fn open_reply(reply: ReplyOpen, opened: &Opened) {
+    let (handle, flags) = (FileHandle(opened.handle), fopen(opened));
+    let OpenKind::Passthrough(backing) = &opened.kind else { return reply.opened(handle, flags) };
+    // SAFETY: the number was given by this session's device. It is taken out again below, so that only the handle,
+    // which holds it for as long as it is open, closes it.
+    let id = unsafe { reply.wrap_backing(backing.id()) };
+    reply.opened_passthrough(handle, flags, &id);
+    id.into_raw();
 }
 
 const GENERATION: Generation = Generation(0);
 
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let wanted = [
+        if self.core.is_without_open() && !config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT) {
+            log::warn!("this kernel can't do without open messages (Linux 3.18 can): files are opened as usual");
+            self.core.set_without_open(false);
+        }
+        let opening: &[InitFlags] = if self.core.is_without_open() {
+            // Texts that are made anew are read anew: nothing says so at open.
+            &[InitFlags::FUSE_AUTO_INVAL_DATA]
+        } else {
             // O_TRUNC comes with open, so that each handle has a text of its own.
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            &[InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PASSTHROUGH]
+        };
+        let wanted = [
+            // Always, and not only where the kernel guesses that attributes will be asked for: `find -size` and file
+            // dialogs list first and ask later, one name at a time.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ASYNC_DIO,
         ];
-        for flag in wanted {
+        // So deep may the file systems below be stacked from which the kernel reads by itself: overlayfs is one.
+        if config.set_max_stack_depth(2).is_err() {
+            log::debug!("the kernel does not read from stacked file systems by itself");
+        }
+        for &flag in wanted.iter().chain(opening) {
             if config.add_capabilities(flag).is_err() {
                 log::debug!("the kernel lacks {flag:?}");
             }
@@ -139,8 +160,7 @@ impl Filesystem for Adapter {
             Ok(Found::Node(attr)) => {
                 reply.entry_with_ttls(&attr.attr_ttl, &attr.entry_ttl, &self.attr(&attr), GENERATION);
             }
-            Ok(Found::Nothing(Duration::ZERO)) => reply.error(Errno::ENOENT),
-            Ok(Found::Nothing(ttl)) => reply.entry(&ttl, &self.nothing(), GENERATION),
+            Ok(Found::Nothing) => reply.error(Errno::ENOENT),
             Err(errno) => reply.error(errno),
         }
     }
@@ -242,11 +262,15 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.core.is_without_open() {
+            // Said once: the kernel asks no more.
+            return reply.error(Errno::ENOSYS);
+        }
         let (core, asker) = (Arc::clone(&self.core), asker(request));
         handed_over("open", || {
             self.core.open(ino.0, how(flags), move |result| {
                 match result.and_then(|opened| core.let_read(asker, opened)) {
-                    Ok(opened) => reply.opened(FileHandle(opened.handle), fopen(&opened)),
+                    Ok(opened) => open_reply(reply, &opened),
                     Err(error) => reply.error(errno("open", &error)),
                 }
             });
@@ -276,7 +300,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -284,16 +308,17 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match guarded("read", || self.core.read(fh.0, offset, size as usize)) {
-            Ok(data) => reply.data(&data),
-            Err(errno) => reply.error(errno),
+        let mut reply = Some(reply);
+        let take = |data: &[u8]| reply.take().into_iter().for_each(|reply| reply.data(data));
+        if let Err(errno) = guarded("read", || self.core.read_with(ino.0, fh.0, offset, size as usize, take)) {
+            reply.into_iter().for_each(|reply| reply.error(errno));
         }
     }
 
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -303,7 +328,7 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         handed_over("write", || {
-            self.core.write(fh.0, offset, data, move |result| match result {
+            self.core.write(ino.0, fh.0, offset, data, move |result| match result {
                 Ok(len) => reply.written(len as u32),
                 Err(error) => reply.error(errno("write", &error)),
             });
@@ -311,6 +336,9 @@ impl Filesystem for Adapter {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        if self.core.is_without_open() {
+            return reply.error(Errno::ENOSYS);
+        }
         handed_over("flush", || self.core.flush(fh.0, empty("flush", reply)));
     }
 

@@ -215,7 +215,6 @@ impl Permissions {
             owner: Some((guard.uid, guard.gid)),
             perm: guard.mode,
             attr_ttl: Duration::ZERO,
-            entry_ttl: Duration::ZERO,
             ..attr
         };
         let guards = self.guards(path).unwrap_or_default();

@@ -31,5 +31,5 @@ pub fn tell(path: &Path) -> io::Result<Value> {
 /// Tells every mount of drumfs.
 pub fn tell_all() -> Vec<Told> {
     let told = |mount: platform::OwnMount| Told { status: tell(&mount.path), path: mount.path };
-    platform::own_mounts().into_iter().map(told).collect()
+    platform::own_mounts().into_iter().filter(|mount| mount.mine).map(told).collect()
 }

@@ -14,6 +14,7 @@ mod gate;
 mod immediate;
 mod layout;
 mod lifecycle;
+mod model;
 mod names;
 mod originals;
 mod overrides;

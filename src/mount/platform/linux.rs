@@ -105,22 +105,75 @@ pub fn unmount(at: &Path) -> io::Result<()> {
     Err(error)
 }
 
+/// What is known of a mount besides its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Device {
+    major: u32,
+    minor: u32,
+}
+
+/// Cuts the connection of a mount: everybody who waits for it gets an error, and the mount is dead. For a mount that
+/// hangs; fusectl of the kernel's documentation (filesystems/fuse) tells of the file.
+///
+/// # Errors
+/// Where there is no such mount, or the system refuses.
+pub fn cut(at: &Path) -> io::Result<()> {
+    let device = device(at)?;
+    fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.minor), "1").or_else(|error| {
+        // The control file system is not mounted, or is another user's: an unmount by force cuts as well.
+        let path = CString::new(at.as_os_str().as_bytes())?;
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        match unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) } {
+            0 => Ok(()),
+            _ => Err(error),
+        }
+    })
+}
+
+/// How many bytes the kernel asks for ahead of a program that reads one piece after another. 128 KiB is what mounts
+/// come with; each request for more costs the same.
+const READ_AHEAD_KIB: u32 = 1024;
+
+/// Lets the kernel read further ahead, where the process may say so.
+///
+/// # Errors
+/// Where it may not.
+pub fn read_further_ahead(at: &Path) -> io::Result<()> {
+    let Device { major, minor } = device(at)?;
+    fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB.to_string())
+}
+
+fn device(at: &Path) -> io::Result<Device> {
+    let line = mount_table()?.into_iter().rfind(|line| line.path == at);
+    line.and_then(|line| line.device).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// One line of the mount table.
 struct Line {
     path: PathBuf,
+    device: Option<Device>,
     kind: String,
+    /// Who mounted it, where that is told.
+    user: Option<u32>,
 }
 
-/// /proc/self/mountinfo, proc(5): the fifth field is the mount point, the one after ` - ` the type.
+/// /proc/self/mountinfo, proc(5): the third field is the device, the fifth the mount point, the one after ` - ` the
+/// type, the last the options, of which `user_id` says who mounted a FUSE.
 fn mount_table() -> io::Result<Vec<Line>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let mut lines = Vec::new();
     for line in table.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b' ');
-        let Some(path) = fields.nth(4) else { continue };
-        let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
+        let device = fields.nth(2).and_then(|text| std::str::from_utf8(text).ok()?.split_once(':'));
+        let device =
+            device.and_then(|(major, minor)| Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        let Some(path) = fields.nth(1) else { continue };
+        let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+        let Some(kind) = fields.next() else { continue };
+        let mut options = fields.last().unwrap_or_default().split(|&b| b == b',');
+        let user = options.find_map(|option| std::str::from_utf8(option.strip_prefix(b"user_id=")?).ok()?.parse().ok());
         let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
-        lines.push(Line { path, kind: String::from_utf8_lossy(kind).into_owned() });
+        lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned(), user });
     }
     Ok(lines)
 }
@@ -160,7 +213,10 @@ pub fn state(at: &Path) -> io::Result<State> {
 /// Every mount of drumfs.
 pub fn own_mounts() -> Vec<OwnMount> {
     let table = mount_table().unwrap_or_default();
-    table.into_iter().filter(|line| line.kind == FS_TYPE).map(|line| OwnMount { path: line.path }).collect()
+    // SAFETY: geteuid has no preconditions.
+    let me = Some(unsafe { libc::geteuid() });
+    let own = table.into_iter().filter(|line| line.kind == FS_TYPE);
+    own.map(|line| OwnMount { mine: line.user == me, path: line.path }).collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,23 @@ pub fn unmount(at: &Path) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other("umount failed")) }
 }
 
+/// Cuts the connection of a mount that hangs: the system's own way to do so.
+///
+/// # Errors
+/// What the system says.
+pub fn cut(at: &Path) -> io::Result<()> {
+    let status = Command::new("umount").arg("-f").arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("umount -f failed")) }
+}
+
+/// Lets the kernel read further ahead: nothing can be said here.
+///
+/// # Errors
+/// Never.
+pub fn read_further_ahead(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// What is at a mount point: a folder that does not answer is taken for a dead mount of ours where the mount table
 /// names drumfs there.
 ///
@@ -59,6 +76,6 @@ pub fn own_mounts() -> Vec<OwnMount> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.strip_prefix("drumfs on "))
-        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into() }))
+        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into(), mine: true }))
         .collect()
 }
