@@ -46,7 +46,7 @@ pub struct MountArgs {
     /// Open files with no message to drumfs: many small files are read as fast as from the disk the second time.
     /// Gives up: control files can be replaced (rename over them) and overrides.jsonl added to, but not written in
     /// place; index.jsonl is empty; whoever reads an original while it is replaced may get bytes of both
-    #[arg(long)]
+    #[arg(long, conflicts_with = "allow_other")]
     no_open: bool,
     /// What --background starts: says on stdout when the view is up
     #[arg(long, hide = true)]
@@ -82,6 +82,10 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     if let Some(notice) = notice {
         output::tell(format_args!("drumfs: {notice}"));
     }
+    match mount::raise_open_files() {
+        Ok(limit) => log::debug!("{limit} files may be open at a time"),
+        Err(error) => log::warn!("no more files may be open at a time than before: {error}"),
+    }
     // Signals are caught before anything is mounted, so that none leaves a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (asked, stop) = bounded(1);
@@ -110,8 +114,8 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
         backend,
         threads,
         algorithm,
-        allow_other: args.allow_other,
         without_open,
+        allow_other: args.allow_other,
         report,
     };
     let mounted = Mounted::start(options)?;

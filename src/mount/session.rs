@@ -136,10 +136,10 @@ pub struct MountOptions {
     pub threads: usize,
     /// How contents are named.
     pub algorithm: HashAlgorithm,
-    /// Whether other users are let in, to what they may read of the originals.
-    pub allow_other: bool,
     /// Whether the kernel opens files without a message: faster for many small files, and less is promised.
     pub without_open: bool,
+    /// Whether other users are let in, to what they may read of the originals.
+    pub allow_other: bool,
     /// Told of the progress of passes.
     pub report: Reporter,
 }
