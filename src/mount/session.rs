@@ -239,7 +239,8 @@ impl Mounted {
         let permissions = allow_other.then(|| Permissions::new(Arc::clone(&root)));
         let closed_at = permissions.as_ref().and_then(Permissions::closed_at);
         let core = Arc::new(core.letting_in(permissions));
-        core.set_without_open(without_open);
+        // Others are asked who they are when they open.
+        core.set_without_open(without_open && !allow_other);
         let mut config = Config::default();
         config.acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];

@@ -2,6 +2,7 @@
 //! here does anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Core, Found, Opened};
 use crate::mount::attr::Attr;
@@ -22,6 +23,8 @@ impl Core {
     /// `_manifests` are for the mounting user alone: they name samples that others may not see.
     pub(super) fn as_told(&self, view: &View, node: Node, attr: Attr) -> Attr {
         let Some(permissions) = &self.permissions else { return attr };
+        // Each look at a name comes here with who looks.
+        let attr = Attr { entry_ttl: Duration::ZERO, ..attr };
         match node {
             Node::Sample(id) => permissions.narrow(&view.sample(id).path, attr),
             Node::Dir(dir) if attr.ino != control_ino() && !is_manifests(view, dir) => attr,
