@@ -32,7 +32,7 @@ fn names() -> Vec<Vec<u8>> {
         b"tab\t cr\r bell\x07 del\x7f esc\x1b[2J.wav",
         b"# comment.wav",
         b"- {path: x, hide: true}.wav",
-        b"...wav",
+        b"x...wav",
         b" .wav",
     ]
     .map(<[u8]>::to_vec)
