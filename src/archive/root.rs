@@ -111,6 +111,25 @@ impl ArchiveRoot {
         }
         Ok((file, metadata))
     }
+
+    /// Goes from the root to a path of the archive, and shows `look` the root, every folder on the way and what is at
+    /// the path, as descriptors that can be asked for attributes (O_PATH). No link is followed. An empty path is the
+    /// root.
+    ///
+    /// # Errors
+    /// What the system or `look` says; `InvalidInput` for a path that is absolute or has `..`.
+    pub fn steps(&self, relative: &[u8], look: &mut dyn FnMut(&File) -> io::Result<()>) -> io::Result<()> {
+        let mut at = open_at(None, self.path.as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY)?.into();
+        look(&at)?;
+        for part in relative.split(|&b| b == b'/').filter(|_| !relative.is_empty()) {
+            if matches!(part, b"" | b"." | b"..") {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
+            }
+            at = open_at(Some(&at.into()), part, PATH_ONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)?.into();
+            look(&at)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -17,6 +17,7 @@ use fuser::{
 use super::attr::{Attr, Kind};
 use super::core::{Core, Found, OpenHow, OpenKind, Opened};
 use super::errno::FsError;
+use super::permissions::Asker;
 
 /// The core, as the kernel sees it.
 pub struct Adapter {
@@ -34,6 +35,7 @@ impl Adapter {
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
+        let (uid, gid) = attr.owner.unwrap_or((self.uid, self.gid));
         FileAttr {
             ino: INodeNo(attr.ino),
             size: attr.size,
@@ -45,8 +47,8 @@ impl Adapter {
             kind: kind(attr.kind),
             perm: attr.perm,
             nlink: attr.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             rdev: 0,
             blksize: 4096,
             flags: 0,
@@ -78,6 +80,10 @@ fn handed_over(request: &str, work: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
         log::error!("{request}: {}", FsError::Panicked(crate::panic_message(payload.as_ref())));
     }
+}
+
+fn asker(request: &Request) -> Asker {
+    Asker { uid: request.uid(), gid: request.gid(), pid: request.pid() }
 }
 
 fn empty(request: &'static str, reply: ReplyEmpty) -> impl FnOnce(Result<(), FsError>) + Send + 'static {
@@ -148,8 +154,9 @@ impl Filesystem for Adapter {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match guarded("lookup", || self.core.lookup(parent.0, name.as_bytes())) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = || self.core.eyes(asker(request)).finds(self.core.lookup(parent.0, name.as_bytes())?);
+        match guarded("lookup", found) {
             Ok(Found::Node(attr)) => {
                 reply.entry_with_ttls(&attr.attr_ttl, &attr.entry_ttl, &self.attr(&attr), GENERATION);
             }
@@ -254,15 +261,18 @@ impl Filesystem for Adapter {
         handed_over("rename", || self.core.rename(from, to, no_replace, empty("rename", reply)));
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.core.is_without_open() {
             // Said once: the kernel asks no more.
             return reply.error(Errno::ENOSYS);
         }
+        let (core, asker) = (Arc::clone(&self.core), asker(request));
         handed_over("open", || {
-            self.core.open(ino.0, how(flags), move |result| match result {
-                Ok(opened) => open_reply(reply, &opened),
-                Err(error) => reply.error(errno("open", &error)),
+            self.core.open(ino.0, how(flags), move |result| {
+                match result.and_then(|opened| core.let_read(asker, opened)) {
+                    Ok(opened) => open_reply(reply, &opened),
+                    Err(error) => reply.error(errno("open", &error)),
+                }
             });
         });
     }
@@ -357,10 +367,11 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let done = guarded("readdir", || {
+            let mut eyes = self.core.eyes(asker(request));
             self.core.readdir(fh.0, offset, &mut |ino, next, kind_of, name| {
-                reply.add(INodeNo(ino), next, kind(kind_of), OsStr::from_bytes(name))
+                eyes.lists(ino, name) && reply.add(INodeNo(ino), next, kind(kind_of), OsStr::from_bytes(name))
             })
         });
         match done {
@@ -369,12 +380,14 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdirplus(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+    fn readdirplus(&self, request: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
         let done = guarded("readdirplus", || {
+            let mut eyes = self.core.eyes(asker(request));
             self.core.readdirplus(fh.0, offset, &mut |attr, next, name| {
                 // One time for both: the shorter.
                 let ttl = attr.entry_ttl.min(attr.attr_ttl);
-                reply.add(INodeNo(attr.ino), next, OsStr::from_bytes(name), &ttl, &self.attr(attr), GENERATION)
+                let (ino, name) = (INodeNo(attr.ino), OsStr::from_bytes(name));
+                eyes.lists(attr.ino, name.as_bytes()) && reply.add(ino, next, name, &ttl, &self.attr(attr), GENERATION)
             })
         });
         match done {

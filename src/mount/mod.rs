@@ -17,6 +17,7 @@ mod limits;
 mod notify;
 mod overrides;
 mod passthrough;
+mod permissions;
 pub mod platform;
 mod remembered;
 mod session;

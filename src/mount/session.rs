@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
-use fuser::{Config, MountOption};
+use fuser::{Config, MountOption, SessionACL};
 use thiserror::Error;
 
 use super::core::Core;
@@ -19,6 +19,7 @@ use super::keeper::{Keeper, KeeperHandle, Shared};
 use super::notify::Kernel;
 #[cfg(target_os = "linux")]
 use super::passthrough::device::Device;
+use super::permissions::Permissions;
 use super::platform::{self, State};
 use super::remembered::Remembered;
 use super::status::Facts;
@@ -50,6 +51,15 @@ pub enum MountError {
          `sudo dnf install fuse3`, `sudo pacman -S fuse3`)"
     )]
     NoFusermount,
+    /// Other users can't be let in by an ordinary user.
+    #[error(
+        "an ordinary user may let others into a mount only where /etc/fuse.conf says so: have root add the line \
+         `user_allow_other` to it, or mount without --allow-other"
+    )]
+    OthersNotAllowed,
+    /// Other users can't be let in on this system.
+    #[error("--allow-other works on Linux alone: elsewhere drumfs can't see all that decides who may read an original")]
+    OthersOnlyOnLinux,
     /// The mount point can't be made or looked at.
     #[error("the mount point {path} can't be used: {source}")]
     MountPoint {
@@ -128,6 +138,8 @@ pub struct MountOptions {
     pub algorithm: HashAlgorithm,
     /// Whether the kernel opens files without a message: faster for many small files, and less is promised.
     pub without_open: bool,
+    /// Whether other users are let in, to what they may read of the originals.
+    pub allow_other: bool,
     /// Told of the progress of passes.
     pub report: Reporter,
 }
@@ -141,6 +153,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A running mount.
 pub struct Mounted {
     at: PathBuf,
+    closed_at: Option<PathBuf>,
     store: Arc<Store>,
     shared: Arc<Shared>,
     kernel: Arc<Kernel>,
@@ -201,8 +214,8 @@ impl Mounted {
     /// # Errors
     /// As [`MountError`] tells; nothing stays mounted then.
     pub fn start(options: MountOptions) -> Result<Self, MountError> {
-        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, without_open, report } =
-            options;
+        let MountOptions { allow_other, without_open, .. } = options;
+        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, report, .. } = options;
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
@@ -215,16 +228,20 @@ impl Mounted {
         let (handle, messages) = Keeper::channel();
         let (requests, asked) = unbounded();
         let (remembered, watched) = (Arc::new(Remembered::default()), Arc::new(AtomicBool::new(false)));
-        let core = Arc::new(Core::new(
+        let core = Core::new(
             Arc::clone(&shared),
             handle.clone(),
             Arc::clone(&root),
             requests.clone(),
             Arc::clone(&remembered),
             Arc::clone(&watched),
-        ));
+        );
+        let permissions = allow_other.then(|| Permissions::new(Arc::clone(&root)));
+        let closed_at = permissions.as_ref().and_then(Permissions::closed_at);
+        let core = Arc::new(core.letting_in(permissions));
         core.set_without_open(without_open);
         let mut config = Config::default();
+        config.acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
         config.n_threads = Some(SERVING_THREADS);
         config.clone_fd = true;
@@ -275,6 +292,7 @@ impl Mounted {
         let indexer_thread = indexer.start(asked).map_err(failed)?;
         Ok(Self {
             at,
+            closed_at,
             store,
             shared,
             kernel,
@@ -298,6 +316,11 @@ impl Mounted {
     /// The mount point.
     pub fn at(&self) -> &Path {
         &self.at
+    }
+
+    /// Where other users are let in: a folder on the way to the archive that not everybody may enter.
+    pub fn closed_at(&self) -> Option<&Path> {
+        self.closed_at.as_deref()
     }
 
     /// Waits until somebody unmounts or `stop` gives a word; then ends everything with nothing lost.

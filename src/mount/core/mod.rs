@@ -6,6 +6,7 @@
 mod files;
 mod folders;
 mod no_open;
+mod others;
 mod writing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
 use super::passthrough::{Backing, IoModes, Reading, Register};
+use super::permissions::Permissions;
 use super::remembered::Remembered;
 use super::{overrides, status};
 use crate::archive::ArchiveRoot;
@@ -81,6 +83,8 @@ pub struct Core {
     lately: Lately,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
+    /// Rights to the originals, where other users are let in.
+    permissions: Option<Permissions>,
     started: SystemTime,
 }
 
@@ -111,6 +115,7 @@ impl Core {
             modes: IoModes::default(),
             lately: Lately::default(),
             watched,
+            permissions: None,
             started: SystemTime::now(),
         }
     }
@@ -183,6 +188,11 @@ impl Core {
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
+        self.as_told(view, node, self.own_attr(view, node))
+    }
+
+    /// The attributes for the mounting user.
+    fn own_attr(&self, view: &View, node: Node) -> Attr {
         match node {
             Node::Sample(id) => attr::of_sample(view, id, FOR_EVER, self.sample_ttl()),
             Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), FOR_EVER),

@@ -4,13 +4,16 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session};
+use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
 
 use super::{OwnMount, State};
 use crate::mount::session::MountError;
 
 /// Mounts `filesystem`.
 pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
+    if config.acl == SessionACL::All {
+        return Err(MountError::OthersOnlyOnLinux);
+    }
     // Event loops on several threads are Linux's alone in fuser.
     config.n_threads = None;
     config.clone_fd = false;
