@@ -205,8 +205,8 @@ fn what_is_no_regular_file_is_neither_heard_nor_opened_and_nobody_hangs() {
             "a link into a loop" => symlink("a.wav", &original).unwrap(),
             _ => symlink(outside.join("secret.wav"), &original).unwrap(),
         }
-        let cat = run("cat", &[shown.as_os_str()]);
-        assert!(!cat.status.success() && cat.stdout.is_empty(), "{what}: {}", said(&cat));
+        let head = run("head", &["-c".as_ref(), "1000000".as_ref(), shown.as_os_str()]);
+        assert!(!head.status.success() && head.stdout.is_empty(), "{what}: {}", said(&head));
         mount.rescan();
         assert!(mount.status()["last_error"].is_null(), "{what}: {}", mount.status());
         assert_eq!(mount.names("All"), ["b.wav", "c.wav", "d.wav"], "{what}");
