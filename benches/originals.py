@@ -130,8 +130,10 @@ def main():
     parser.add_argument("--contents", type=int, help="how many different contents (default: each its own)")
     parser.add_argument("--folders", type=int, default=0, help="spread over so many folders (default: one folder)")
     parser.add_argument("--large", type=int, default=0, metavar="MB", help="and large.wav of this size")
+    parser.add_argument("--below", default="files", metavar="NAME",
+                        help="the folder of DIR that they go into, '' for none; rules_save.py and million.py want none")
     args = parser.parse_args()
-    make(args.folder, args.files, args.bytes, args.contents, args.folders, args.large)
+    make(args.folder, args.files, args.bytes, args.contents, args.folders, args.large, args.below)
 
 
 if __name__ == "__main__":
