@@ -233,12 +233,14 @@ def median(values):
 
 
 def digits(value):
-    """Three digits that mean something."""
+    """Three digits, of less than 1 two decimals."""
     if value is None:
         return ""
-    if value == 0:
-        return "0"
-    return f"{value:.{max(0, 2 - len(str(int(abs(value)))) + (abs(value) < 1))}f}" if abs(value) < 100 else f"{value:.0f}"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 1:
+        return f"{value:.{1 if abs(value) >= 10 else 2}f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def spread(values, unit=""):
