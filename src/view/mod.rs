@@ -3,6 +3,7 @@
 
 mod build;
 mod catalogue;
+mod changes;
 mod generated;
 mod ino;
 mod names;
@@ -10,6 +11,7 @@ mod tree;
 
 pub use build::ViewInput;
 pub use catalogue::{Catalogue, Sample};
+pub use changes::changed_names;
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
 pub use tree::{BuildTimes, DirId, Node, View};

@@ -3,12 +3,12 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub use linux::{mount, own_mounts, state, unmount};
+pub use linux::{cut, mount, own_mounts, read_further_ahead, state, unmount};
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub use other::{mount, own_mounts, state, unmount};
+pub use other::{cut, mount, own_mounts, read_further_ahead, state, unmount};
 
 use std::path::PathBuf;
 
