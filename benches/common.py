@@ -134,13 +134,17 @@ class Drumfs(Mount):
 
     def __init__(self, binary, archive, at, store, *options, patience=120):
         super().__init__([binary, "mount", archive, at, "--store", store, *options], at, patience)
+        self.in_place = "--no-open" not in options
 
     def control(self, name):
         return os.path.join(self.at, "_control", name)
 
     def status(self):
-        with open(self.control("status.json")) as file:
-            return json.load(file)
+        for _ in range(50):
+            with open(self.control("status.json")) as file, contextlib.suppress(ValueError):
+                return json.load(file)
+            time.sleep(0.02)  # in a mount without open messages it may change between two reads
+        raise MountFailed(f"{self.control('status.json')} is no JSON")
 
     def idle(self):
         """Waits until the first pass over the archive has ended."""
@@ -151,10 +155,18 @@ class Drumfs(Mount):
             time.sleep(0.05)
 
     def save_rules(self, text):
-        """Saves rules.yml; when `write` was called and when `close` had returned, on the monotonic clock in s."""
-        with open(self.control("rules.yml"), "w") as file:
+        """Saves rules.yml; when it was begun and when the last call of it had returned, on the monotonic clock in s.
+
+        As `cp` and many editors do, in place: from the call of write to the return of close. Where control files can't be
+        written in place (--no-open), as others do: another file that is renamed over it.
+        """
+        path = self.control("rules.yml")
+        with open(path if self.in_place else path + ".new", "w") as file:
             begin = time.monotonic()
             file.write(text)
+        if not self.in_place:
+            begin = time.monotonic()
+            os.rename(path + ".new", path)
         return begin, time.monotonic()
 
 

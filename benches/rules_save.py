@@ -17,8 +17,10 @@ folder. Four conditions, each of --saves saves:
 
 Of every save, in ms:
   write        from the call of write to the return of close
-  parse ...    what status.json says of the parts of it: `view_build` and whatever ends in _ms beside it
-  rest         write without these parts: the way through the kernel, the journal, fsync
+  route, tree, count, parse, store, notify
+               the parts of it, as status.json says (`view_build`, `view_change`): judging every sample by the rules,
+               making the tree, counting; parsing; writing down the rules, synced; telling the kernel what changed
+  rest         write without these parts: the swap of the view, and the way through the kernel and between threads
   stat         then the first stat of a sample under its new name; its old name must be gone
   ls           then the first whole listing of the new folder, without attributes
   again        the same listing again: what `ls` took longer is the kernel learning the names anew
@@ -66,7 +68,7 @@ def parts_of(status):
     """What status.json tells of the last change of the view, in ms."""
     parts = {}
     for key, value in status.items():
-        if isinstance(value, dict) and key in ("view_build", "save", "last_save"):
+        if isinstance(value, dict) and key in ("view_build", "view_change"):
             parts.update({name[:-3]: time for name, time in value.items() if name.endswith("_ms")})
         elif key.endswith("_ms") and key != "view_build_ms":
             parts[key[:-3]] = value

@@ -85,7 +85,11 @@ class Peers:
     def _drumfs(self, *options):
         def mount(at):
             mounted = common.Drumfs(self.binary, self.archive, at, self.store, *options, patience=600)
-            mounted.idle()
+            try:
+                mounted.idle()
+            except BaseException:
+                mounted.stop()
+                raise
             return mounted
         return mount
 
@@ -196,7 +200,7 @@ class Bench:
         self.seconds = collections.defaultdict(list)  # (row, peer, condition) -> [(round, seconds)]
         self.stopped = {}  # (row, peer, condition) -> why it is not run any more
         self.expected = {}  # row -> (items, bytes) of the native directory
-        self.status = {}  # peer -> status.json of its first mount
+        self.status = {}  # peer -> status.json of a mount of it
 
     def _copies(self):
         """Where `cp -r` copies to: into memory where that holds the files twice over, so that the disk's writing is not
@@ -265,14 +269,16 @@ class Bench:
             say(f"  {row.name}, {peer}, {condition}: {why}")
             return False
 
-    def with_mount(self, peer, work):
-        """Runs `work` with the root of a fresh mount of `peer`."""
+    def with_mount(self, peer, large, work):
+        """Runs `work` with the root of a fresh mount of `peer`; `large` says whether it reads the large file."""
         if peer == "native":
-            return work(self.archive)
+            work(self.archive)
+            return
         with self.peers.all[peer](self.mount_at) as mounted:
-            if isinstance(mounted, common.Drumfs) and peer not in self.status:
+            work(mounted.at)
+            if isinstance(mounted, common.Drumfs) and (large or peer not in self.status):
+                # Whether the kernel reads originals by itself is known once a large one was opened.
                 self.status[peer] = mounted.status()
-            return work(mounted.at)
 
     def first_and_warm(self, row, peer, number):
         if (row.name, peer, "first") in self.stopped:
@@ -296,7 +302,7 @@ class Bench:
                 if "warm" in self.args.conditions:
                     self.note(row, peer, "warm", number, warm)
 
-        self.with_mount(peer, work)
+        self.with_mount(peer, row.reads == "large", work)
 
     def dropped(self, row, peer, number):
         if (row.name, peer, "dropped") in self.stopped:
@@ -312,7 +318,7 @@ class Bench:
             common.drop_caches()
             self.note(row, peer, "dropped", number, lambda: self.once(row, folder, peer == "native"))
 
-        self.with_mount(peer, work)
+        self.with_mount(peer, row.reads == "large", work)
 
     def remember_originals(self):
         """All names and bytes of the originals are in the kernel's memory, as the first pass expects."""
@@ -502,7 +508,7 @@ def main():
     parser.add_argument("--only", action="append", metavar="ROW", help="this row alone; may be repeated")
     parser.add_argument("--peers", action="append", metavar="NAME", help="this one and native alone; may be repeated")
     parser.add_argument("--conditions", default=",".join(CONDITIONS), help="of first, warm, dropped")
-    parser.add_argument("--limit", type=float, default=30, metavar="S", help="the longest that a row may take a program")
+    parser.add_argument("--limit", type=float, default=60, metavar="S", help="the longest that a row may take a program")
     parser.add_argument("--copies", metavar="DIR", help="where cp -r copies to (default: memory, where it has room)")
     parser.add_argument("--work", metavar="DIR", help="where temporary files go")
     parser.add_argument("--drumfs", default=common.DRUMFS, help="the binary")
