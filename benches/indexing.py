@@ -250,5 +250,13 @@ def table(report, markdown):
     return common.table(head, lines, markdown)
 
 
+def targets(report):
+    """Against the earlier build, where one was measured."""
+    if "earlier_files_per_sec" not in report["median"]:
+        return []
+    ratio = statistics.median(e["drumfs_files_per_sec"] / e["earlier_files_per_sec"] for e in report["rounds"])
+    return [["indexing against the build before", "at least 1.4", f"{ratio:.2f}", "met" if ratio >= 1.4 else "missed"]]
+
+
 if __name__ == "__main__":
     main()

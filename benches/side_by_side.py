@@ -415,9 +415,11 @@ def tables(result, markdown):
     if judged:
         text += ["", heading("targets", markdown), "",
                  common.table(["mode", "row", "condition", "at most", "measured", ""], judged, markdown)]
-    behind = beaten(figures, row_names, peers, result["conditions"])
-    text += ["", heading("where a peer is ahead of drumfs", markdown), ""]
-    text.append(common.table(["row", "condition", "drumfs", "peer"], behind, markdown) if behind else "nowhere")
+    behind, compared = peers_ahead(result)
+    if compared:
+        text += ["", heading("where a peer is ahead of drumfs", markdown), "", f"in {len(behind)} of {compared} comparisons"]
+        if behind:
+            text += ["", common.table(["row", "condition", "drumfs", "peer"], behind, markdown)]
     return "\n".join(text)
 
 
@@ -464,20 +466,20 @@ def judge(result, figures):
     return lines
 
 
-def beaten(figures, row_names, peers, conditions):
-    lines = []
-    for row in row_names:
-        for condition in conditions:
-            ours = figures.get((row, "drumfs", condition))
-            if ours is None or not ours["ratios"]:
-                continue
-            for peer in peers:
-                theirs = figures.get((row, peer, condition))
-                if peer == "native" or peer.startswith("drumfs") or theirs is None or not theirs["ratios"]:
-                    continue
-                if median(theirs["ratios"]) < median(ours["ratios"]):
-                    lines.append([row, condition, spread(ours["ratios"]), f"{peer} {spread(theirs['ratios'])}"])
-    return lines
+def peers_ahead(result):
+    """Rows and conditions in which a peer has the better median, and how many comparisons there were."""
+    figures = {(f["row"], f["peer"], f["condition"]): f for f in result["figures"]}
+    lines, compared = [], 0
+    for (row, peer, condition), theirs in figures.items():
+        ours = figures.get((row, "drumfs", condition))
+        if ours is None or peer == "native" or peer.startswith("drumfs"):
+            continue
+        if not ours["ratios"]:
+            continue
+        compared += 1
+        if theirs["ratios"] and median(theirs["ratios"]) < median(ours["ratios"]):
+            lines.append([row, condition, spread(ours["ratios"]), f"{peer} {spread(theirs['ratios'])}"])
+    return lines, compared
 
 
 # --- the command --------------------------------------------------------------------------------------------
