@@ -28,6 +28,11 @@ pub trait Register: Send + Sync {
     fn register(&self, file: &File) -> io::Result<u32>;
     /// Takes it back.
     fn take_back(&self, id: u32);
+    /// Gives the kernel all bytes of a small file to keep.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn fill(&self, ino: Ino, data: &[u8]) -> io::Result<()>;
 }
 
 /// An original that the kernel reads by itself. Taken back when dropped.
@@ -93,7 +98,7 @@ impl Reading {
 #[derive(Debug)]
 pub enum IoMode {
     /// Through the kernel's memory.
-    Cached(#[expect(dead_code, reason = "counts while it is there")] Arc<Cached>),
+    Cached(Arc<Cached>),
     /// By asking.
     Direct,
     /// By the kernel itself.
@@ -137,6 +142,17 @@ impl IoModes {
     /// Originals can be handed over from now on.
     pub fn hand_over(&self, register: Arc<dyn Register>) {
         drop(self.register.set(register));
+    }
+
+    /// Gives the kernel all bytes of a small file to keep; whether it took them.
+    pub fn fill(&self, ino: Ino, data: &[u8]) -> bool {
+        self.register.get().is_some_and(|register| match register.fill(ino, data) {
+            Ok(()) => true,
+            Err(error) => {
+                log::debug!("the kernel did not take the bytes of a file: {error}");
+                false
+            }
+        })
     }
 
     /// Whether they are.
@@ -211,34 +227,39 @@ pub mod device {
     use std::sync::{Mutex, PoisonError};
 
     use super::Register;
+    use crate::view::Ino;
 
     /// A duplicate of a session's descriptor, until it is let go of.
-    pub struct Device(Mutex<Option<OwnedFd>>);
+    pub struct Device {
+        device: Mutex<Option<OwnedFd>>,
+        notifier: Mutex<Option<fuser::Notifier>>,
+    }
 
     /// _IOW(229, 2, u32) of include/uapi/linux/fuse.h: FUSE_DEV_IOC_BACKING_CLOSE.
     const BACKING_CLOSE: libc::c_ulong = 0x4004_E502;
 
     impl Device {
         /// Of a duplicate of the session's descriptor.
-        pub fn new(device: OwnedFd) -> Self {
-            Self(Mutex::new(Some(device)))
+        pub fn new(device: OwnedFd, notifier: fuser::Notifier) -> Self {
+            Self { device: Mutex::new(Some(device)), notifier: Mutex::new(Some(notifier)) }
         }
 
         /// Lets go of it, without which the connection can't end.
         pub fn close(&self) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.device.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.notifier.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 
     impl Register for Device {
         fn register(&self, file: &File) -> io::Result<u32> {
-            let device = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
             let device = device.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
             fuser::BackingId::create_raw(device, file)
         }
 
         fn take_back(&self, id: u32) {
-            let device = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(device) = device.as_ref() {
                 // SAFETY: the descriptor is open, and the request reads one u32, which outlives the call.
                 let done = unsafe { libc::ioctl(device.as_raw_fd(), BACKING_CLOSE as _, &raw const id) };
@@ -246,6 +267,12 @@ pub mod device {
                     log::debug!("an original could not be taken back: {}", io::Error::last_os_error());
                 }
             }
+        }
+
+        fn fill(&self, ino: Ino, data: &[u8]) -> io::Result<()> {
+            // Nothing is held while the kernel may wait.
+            let notifier = self.notifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            notifier.map_or(Ok(()), |notifier| notifier.store(fuser::INodeNo(ino), 0, data))
         }
     }
 }
@@ -273,6 +300,10 @@ mod tests {
 
         fn take_back(&self, _: u32) {
             self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+
+        fn fill(&self, _: Ino, _: &[u8]) -> io::Result<()> {
+            Ok(())
         }
     }
 

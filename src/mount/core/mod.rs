@@ -19,6 +19,7 @@ use self::no_open::Lately;
 use super::attr::{self, Attr, FOR_EVER, Kind, LONG};
 use super::control::{Scratch, ScratchFiles};
 use super::errno::FsError;
+use super::fill::Fills;
 use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
@@ -80,6 +81,7 @@ pub struct Core {
     scratch: ScratchFiles,
     remembered: Arc<Remembered>,
     modes: IoModes,
+    fills: Fills,
     lately: Lately,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
@@ -113,6 +115,7 @@ impl Core {
             scratch: ScratchFiles::default(),
             remembered,
             modes: IoModes::default(),
+            fills: Fills::default(),
             lately: Lately::default(),
             watched,
             permissions: None,
