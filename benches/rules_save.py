@@ -215,7 +215,6 @@ def targets(result):
     share = f"{result['moved']} of {result['samples']}"
     limit = 1500 if million else 100
     add(f"{share} moved: complete and correct for every later call", limit, "write", every)
-    add(f"{share} moved: the first whole listing too", limit, "total", every)
     if million:
         add("longest single call meanwhile", 250, "longest", every)
     add("calls after the save that saw the old folders", 0, "stale", every)

@@ -200,6 +200,8 @@ class Bench:
         self.seconds = collections.defaultdict(list)  # (row, peer, condition) -> [(round, seconds)]
         self.stopped = {}  # (row, peer, condition) -> why it is not run any more
         self.expected = {}  # row -> (items, bytes) of the native directory
+        self.answers = {}  # (row, peer, condition) -> how often its program wrote during the last run
+        self.mounted = None  # what is up
         self.status = {}  # peer -> status.json of a mount of it
 
     def _copies(self):
@@ -257,6 +259,14 @@ class Bench:
             if made:
                 shutil.rmtree(made, ignore_errors=True)
 
+    def counted(self, row, peer, condition, work):
+        """Runs `work` once, and notes how many answers it took."""
+        before = self.mounted and self.mounted.writes()
+        seconds = work()
+        if before is not None:
+            self.answers[row.name, peer, condition] = self.mounted.writes() - before
+        return seconds
+
     def note(self, row, peer, condition, number, work):
         key = (row.name, peer, condition)
         if key in self.stopped:
@@ -275,7 +285,11 @@ class Bench:
             work(self.archive)
             return
         with self.peers.all[peer](self.mount_at) as mounted:
-            work(mounted.at)
+            self.mounted = mounted
+            try:
+                work(mounted.at)
+            finally:
+                self.mounted = None
             if isinstance(mounted, common.Drumfs) and (large or peer not in self.status):
                 # Whether the kernel reads originals by itself is known once a large one was opened.
                 self.status[peer] = mounted.status()
@@ -288,7 +302,7 @@ class Bench:
             folder, native = self.inside(peer, row, at), peer == "native"
 
             def warm():
-                times = [self.once(row, folder, native)]
+                times = [self.counted(row, peer, "warm", lambda: self.once(row, folder, native))]
                 while len(times) < 3 and sum(times) < 2:
                     times.append(self.once(row, folder, native))
                 return median(times)
@@ -298,7 +312,8 @@ class Bench:
                 seconds = warm()
                 self.seconds[row.name, peer, "first"].append((number, seconds))
                 self.seconds[row.name, peer, "warm"].append((number, seconds))
-            elif self.note(row, peer, "first", number, lambda: self.once(row, folder, native)):
+            elif self.note(row, peer, "first", number,
+                           lambda: self.counted(row, peer, "first", lambda: self.once(row, folder, native))):
                 if "warm" in self.args.conditions:
                     self.note(row, peer, "warm", number, warm)
 
@@ -361,7 +376,7 @@ class Bench:
                     figures.append({"row": row.name, "peer": peer, "condition": condition,
                                     "seconds": [seconds for _, seconds in runs],
                                     "ratios": [seconds / native[number] for number, seconds in runs if number in native],
-                                    "stopped": self.stopped.get(key)})
+                                    "answers": self.answers.get(key), "stopped": self.stopped.get(key)})
         return {"bench": "side_by_side", "machine": machine, "originals": made, "rounds": self.args.rounds,
                 "limit_seconds": self.args.limit, "copies_to": common.file_system_of(self.copies),
                 "conditions": self.args.conditions, "versions": versions(), "missing": self.peers.missing,
@@ -411,6 +426,14 @@ def tables(result, markdown):
         if lines:
             text += ["", heading(condition, markdown), "",
                      common.table([condition, "native", *(peer for peer in peers if peer != "native")], lines, markdown)]
+    lines = [[row, *(number_of(figures.get((row, peer, condition))) for peer in peers if peer != "native"
+                     for condition in ("first", "warm"))] for row in row_names]
+    if any(figure.get("answers") is not None for figure in figures.values()):
+        text += ["", heading("answers", markdown), "",
+                 "How often the program behind the mount wrote during one run (`/proc/PID/io`, syscw): about one for each "
+                 "message of the kernel, whatever else the machine does.", "",
+                 common.table(["", *(f"{peer}, {condition}" for peer in peers if peer != "native"
+                                     for condition in ("first", "warm"))], lines, markdown)]
     judged = judge(result, figures)
     if judged:
         text += ["", heading("targets", markdown), "",
@@ -450,6 +473,10 @@ def cell(figure, peer, result):
     limit = limit_of(peer, figure["row"], figure["condition"], result["machine"]["root"])
     mark = "" if limit is None else (" ✓" if median(figure["ratios"]) <= limit else " ✗")
     return spread(figure["ratios"]) + mark
+
+
+def number_of(figure):
+    return "-" if figure is None or figure.get("answers") is None else f"{figure['answers']:,}"
 
 
 def judge(result, figures):
