@@ -175,8 +175,8 @@ def tables(result, markdown):
     known = ["stat", "ls", "again", "total", "longest", "before", "correct", "stale"]
     parts = [key for key in first if key not in ("write", "rest", *known)]
     columns = ["total", "write", *parts, "rest", "stat", "ls", "again"]
-    text = [f"{result['moved']} of {result['samples']} samples moved by each save, {result['saves']} saves in each condition; "
-            f"layout {result['layout']}. ms, median / worst.\n"
+    text = [f"{result['moved']} of {result['samples']} samples moved by each save, {result['saves']} saves in each "
+            f"condition; layout {result['layout']}. ms, median / worst.\n"
             f"{machine['drumfs']} {machine['commit']}, {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
             f"Linux {machine['kernel']}, load at the start {machine['load_at_start']}", ""]
     lines = []
