@@ -66,7 +66,7 @@ class Peers:
         for name, program, command in [
             ("mergerfs", "mergerfs", ["-f"]),
             ("mergerfs, tuned", "mergerfs", ["-f", "-o", MERGERFS_TUNED]),
-            ("bindfs", "bindfs", ["-f"]),
+            ("bindfs", "bindfs", ["-f"] if os.geteuid() == 0 else ["-f", "--no-allow-other"]),
             ("rclone", "rclone", ["mount"]),
         ]:
             self._add(name, shutil.which(program), self._other(program, command), f"{program} is not installed")
@@ -257,6 +257,8 @@ class Bench:
             return report["seconds"]
         finally:
             if made:
+                # The copy of a read-only folder is one.
+                subprocess.run(["chmod", "-R", "u+rwX", made], stderr=subprocess.DEVNULL)
                 shutil.rmtree(made, ignore_errors=True)
 
     def counted(self, row, peer, condition, work):
@@ -438,6 +440,11 @@ def tables(result, markdown):
     if judged:
         text += ["", heading("targets", markdown), "",
                  common.table(["mode", "row", "condition", "at most", "measured", ""], judged, markdown)]
+    failed = [[f["row"], f["peer"], f["condition"], f["stopped"].removeprefix("failed: ")]
+              for f in result["figures"] if (f["stopped"] or "").startswith("failed")]
+    if failed:
+        text += ["", heading("what failed", markdown), "",
+                 common.table(["row", "peer", "condition", "why"], failed, markdown)]
     behind, compared = peers_ahead(result)
     if compared:
         text += ["", heading("where a peer is ahead of drumfs", markdown), "", f"in {len(behind)} of {compared} comparisons"]
