@@ -148,8 +148,11 @@ impl Indexer {
     fn pass(&self) -> (Instant, bool) {
         self.with_progress(|progress| progress.begin());
         let result = self.pass_of().run(&mut |progress| self.tell(&progress));
-        // What failed as a whole, on a full disk for one, is tried again after a while.
+        // What failed as a whole, on a full disk or without the archive's drive, is tried again after a while.
         let again = match &result {
+            Ok(summary) if summary.mostly_absent => {
+                (Instant::now() + AFTER_FAILURE.max(summary.elapsed_walk * 20), true)
+            }
             Ok(summary) => (Instant::now() + summary.elapsed_walk * 4, false),
             Err(_) => (Instant::now() + AFTER_FAILURE, true),
         };

@@ -254,7 +254,7 @@ impl Mounted {
         let device = || session.as_fd().try_clone_to_owned().map_err(failed);
         #[cfg(target_os = "linux")]
         let originals = {
-            let originals = Arc::new(Device::new(device()?));
+            let originals = Arc::new(Device::new(device()?, session.notifier()));
             core.hand_over_originals(Arc::clone(&originals) as _);
             originals
         };

@@ -22,8 +22,8 @@ fn files(name: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Runs a target on one input; a panic names the input, and an input that never ends ends the process.
-fn run(name: &str, target: Target, what: &str, data: &[u8]) {
+/// Runs a target on one input and gives what is wrong; an input that never ends ends the process.
+fn run(name: &str, target: Target, what: &str, data: &[u8]) -> Option<String> {
     let (done, waits) = channel::<()>();
     let told = format!("{name}, {what}");
     let watchdog = std::thread::spawn(move || {
@@ -35,23 +35,25 @@ fn run(name: &str, target: Target, what: &str, data: &[u8]) {
     let caught = std::panic::catch_unwind(|| target(data));
     drop(done);
     watchdog.join().unwrap();
-    if let Err(payload) = caught {
-        eprintln!("--- {name}, {what}");
-        std::panic::resume_unwind(payload);
-    }
+    caught.err().map(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        format!("{name}, {what}: {text}")
+    })
 }
 
 #[test]
 fn nothing_that_fuzzing_found_goes_wrong_again() {
-    let mut bytes = 0;
+    let (mut bytes, mut wrong) = (0, Vec::new());
     for (name, target) in targets::ALL {
         let files = files(name);
         assert!(!files.is_empty(), "{name} has no corpus");
         for (file, data) in files {
             bytes += data.len();
-            run(name, target, &file, &data);
+            wrong.extend(run(name, target, &file, &data));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(bytes < 400_000, "the corpora have {bytes} bytes: minimise them with `cargo fuzz cmin`");
 }
 
@@ -65,6 +67,7 @@ fn nothing_next_to_what_fuzzing_found_goes_wrong() {
         state ^= state << 17;
         (state % below.max(1) as u64) as usize
     };
+    let mut wrong = Vec::new();
     for (name, target) in targets::ALL {
         for (file, data) in files(name) {
             for round in 0..12 {
@@ -79,10 +82,11 @@ fn nothing_next_to_what_fuzzing_found_goes_wrong() {
                         _ => data.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (round % 8)),
                     }
                 }
-                run(name, target, &format!("{file} changed, round {round}"), &data);
+                wrong.extend(run(name, target, &format!("{file} changed, round {round}"), &data));
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// `fuzz/` and this list can't drift apart.

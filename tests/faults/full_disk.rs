@@ -116,6 +116,7 @@ fn a_mount_goes_on_by_itself_when_there_is_room_again() {
     assert_eq!(mount.status()["overrides"], 2);
     assert_eq!(mount.index().len(), shown);
     assert_eq!(fs::read_to_string(mount.rules()).unwrap(), to("Room"));
+    assert!(!mount.log_text().contains("could not be read"), "a word that was refused left half a line behind");
     assert!(mount.end().success());
     drop(disk);
 }

@@ -67,8 +67,9 @@ fn an_archive_that_is_unmounted_under_it_is_not_forgotten_and_comes_back() {
             assert!(no_such_file(&File::open(mount.path(name)).unwrap_err()), "{name}");
         }
         assert_eq!(mount.names("All").len(), 4, "they are still shown");
-        mount.rescan();
-        assert!(mount.status()["last_error"].as_str().unwrap().contains("Nothing was forgotten"), "{}", mount.status());
+        eventually("it is found to be away", || {
+            mount.status()["last_error"].as_str().is_some_and(|error| error.contains("Nothing was forgotten"))
+        });
         assert_eq!(mount.status()["samples"], 4);
         if let Some(open) = open {
             let mut bytes = vec![0; wav(0).len()];
@@ -204,8 +205,8 @@ fn what_is_no_regular_file_is_neither_heard_nor_opened_and_nobody_hangs() {
             "a link into a loop" => symlink("a.wav", &original).unwrap(),
             _ => symlink(outside.join("secret.wav"), &original).unwrap(),
         }
-        let cat = run("cat", &[shown.as_os_str()]);
-        assert!(!cat.status.success() && cat.stdout.is_empty(), "{what}: {}", said(&cat));
+        let head = run("head", &["-c".as_ref(), "1000000".as_ref(), shown.as_os_str()]);
+        assert!(!head.status.success() && head.stdout.is_empty(), "{what}: {}", said(&head));
         mount.rescan();
         assert!(mount.status()["last_error"].is_null(), "{what}: {}", mount.status());
         assert_eq!(mount.names("All"), ["b.wav", "c.wav", "d.wav"], "{what}");

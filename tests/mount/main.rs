@@ -19,6 +19,7 @@ mod model;
 mod names;
 mod originals;
 mod overrides;
+mod reading;
 mod refusals;
 mod rofs;
 mod saving;
