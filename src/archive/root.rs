@@ -112,6 +112,33 @@ impl ArchiveRoot {
         Ok((file, metadata))
     }
 
+    /// Lists a folder. Like [`ArchiveRoot::open`] it follows no link and reaches nothing above the root, also where a
+    /// folder was swapped for a link a moment ago. The paths of the entries are not those of the archive; an empty path
+    /// is the root.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a path that is absolute or has `..`.
+    pub fn read_dir(&self, relative: &[u8]) -> io::Result<std::fs::ReadDir> {
+        #[cfg(target_os = "linux")]
+        {
+            let escapes = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
+            let root = open_at(None, self.path.as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY)?;
+            let folder = match relative {
+                b"" => root,
+                _ if relative.split(|&b| b == b'/').any(escapes) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
+                }
+                _ => open_beneath(&root, relative, libc::O_DIRECTORY)?,
+            };
+            let opened = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+            // Without /proc there is nothing but the path.
+            if opened.symlink_metadata().is_ok() {
+                return std::fs::read_dir(opened);
+            }
+        }
+        std::fs::read_dir(self.absolute(relative))
+    }
+
     /// Goes from the root to a path of the archive, and shows `look` the root, every folder on the way and what is at
     /// the path, as descriptors that can be asked for attributes (O_PATH). No link is followed. An empty path is the
     /// root.

@@ -47,7 +47,10 @@ impl Watcher {
     pub fn new(root: &Path) -> Result<Self, WatchError> {
         let (sender, events) = unbounded();
         let failed = |source| WatchError { path: root.display().to_string(), source };
-        let mut inner = notify::recommended_watcher(move |event| drop(sender.send(event))).map_err(failed)?;
+        // A link may lead anywhere; what it leads to is not of the archive.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut inner =
+            notify::RecommendedWatcher::new(move |event| drop(sender.send(event)), config).map_err(failed)?;
         inner.watch(root, RecursiveMode::Recursive).map_err(failed)?;
         let (bursts, changes) = bounded(64);
         let inner = Arc::new(Mutex::new(inner));

@@ -35,7 +35,7 @@ pub struct MountArgs {
     ///
     /// Rules, overrides and lists stay with you. Names and bytes of a sample are for those who may read the original and
     /// enter every folder above it. An ordinary user needs the line `user_allow_other` in /etc/fuse.conf.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_open")]
     allow_other: bool,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

@@ -20,6 +20,8 @@ pub enum Handle {
         file: File,
         /// Relative path, for messages.
         path: Box<[u8]>,
+        /// Size and time of last modification (ns since 1970) when it was opened.
+        stamp: (u64, i64),
         /// How the kernel reads it, for as long as it is open.
         mode: IoMode,
     },

@@ -23,7 +23,7 @@ use crate::index::{Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
-use crate::view::{Catalogue, Sample, View, ViewInput};
+use crate::view::{Catalogue, Ino, Sample, View, ViewInput};
 
 /// How the keeper answers.
 pub type Answer = Box<dyn FnOnce(Result<(), FsError>) + Send>;
@@ -44,6 +44,8 @@ pub(super) enum Message {
     Moved { paths: Vec<Vec<u8>> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
+    /// The kernel may have been given bytes of a sample from before it was replaced.
+    Stale { ino: Ino },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
     /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
@@ -138,7 +140,7 @@ impl KeeperHandle {
                 | Message::Show { answer }
                 | Message::JudgeAgain { answer }
                 | Message::After { answer } => answer(Err(FsError::Ending)),
-                Message::Heard { .. } | Message::Moved { .. } | Message::Stop => {}
+                Message::Heard { .. } | Message::Moved { .. } | Message::Stale { .. } | Message::Stop => {}
             }
         }
     }
@@ -305,6 +307,7 @@ impl Keeper {
                     self.removed.extend(paths);
                 }
                 Some(Message::After { answer }) => answer(Ok(())),
+                Some(Message::Stale { ino }) => self.or_log(|keeper| keeper.kernel.sample_changed(ino)),
                 Some(Message::Show { answer }) => {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);

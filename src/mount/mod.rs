@@ -9,6 +9,7 @@ mod attr;
 mod control;
 mod core;
 mod errno;
+mod fill;
 mod fuse;
 mod handles;
 mod indexer;

@@ -155,9 +155,11 @@ impl Invalidate for Kernel {
     }
 
     fn sample_changed(&self, ino: Ino) {
-        let _watched = self.watchdog.watch();
-        if let Err(error) = self.notifier.inval_inode(fuser::INodeNo(ino), 0, 0) {
-            log::debug!("the kernel was not told of a changed file: {error}");
+        for number in std::iter::once(ino).chain(self.remembered.others(ino)) {
+            let _watched = self.watchdog.watch();
+            if let Err(error) = self.notifier.inval_inode(fuser::INodeNo(number), 0, 0) {
+                log::debug!("the kernel was not told of a changed file: {error}");
+            }
         }
     }
 }

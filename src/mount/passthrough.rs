@@ -1,8 +1,9 @@
-//! How the kernel gets the bytes of an open original: through its own memory (cached), by asking for each read
-//! (direct), or from the original itself without asking anybody (passthrough, Linux 6.9, where the process may).
+//! How the kernel gets the bytes of an open original: through its own memory (cached), or from the original itself
+//! without asking anybody (passthrough, Linux 6.9, where the process may).
 //!
-//! The kernel refuses to mix the first and the last on one file, and to read one file from two originals, for as long
-//! as anything is open. So what is open is counted here, and a newcomer is read in a way that goes with the others.
+//! The kernel refuses to mix the two on one inode number, and to read one from two originals, for as long as anything is
+//! open. So what is open is counted here, and a newcomer is read in a way that goes with the others, or is told that it
+//! needs a number of its own.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -27,6 +28,11 @@ pub trait Register: Send + Sync {
     fn register(&self, file: &File) -> io::Result<u32>;
     /// Takes it back.
     fn take_back(&self, id: u32);
+    /// Gives the kernel all bytes of a small file to keep.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn fill(&self, ino: Ino, data: &[u8]) -> io::Result<()>;
 }
 
 /// An original that the kernel reads by itself. Taken back when dropped.
@@ -92,7 +98,7 @@ impl Reading {
 #[derive(Debug)]
 pub enum IoMode {
     /// Through the kernel's memory.
-    Cached(#[expect(dead_code, reason = "counts while it is there")] Arc<Cached>),
+    Cached(Arc<Cached>),
     /// By asking.
     Direct,
     /// By the kernel itself.
@@ -138,6 +144,17 @@ impl IoModes {
         drop(self.register.set(register));
     }
 
+    /// Gives the kernel all bytes of a small file to keep; whether it took them.
+    pub fn fill(&self, ino: Ino, data: &[u8]) -> bool {
+        self.register.get().is_some_and(|register| match register.fill(ino, data) {
+            Ok(()) => true,
+            Err(error) => {
+                log::debug!("the kernel did not take the bytes of a file: {error}");
+                false
+            }
+        })
+    }
+
     /// Whether they are.
     pub fn passthrough(&self) -> Passthrough {
         match (self.state.load(Ordering::Relaxed), self.register.get()) {
@@ -147,19 +164,20 @@ impl IoModes {
         }
     }
 
-    /// How a file that was just opened is to be read.
-    pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> IoMode {
+    /// How a file that was just opened under an inode number is to be read; none where the kernel reads another
+    /// original under that number, so that it needs another.
+    pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> Option<IoMode> {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get(&ino) {
             Some(Open::Cached(open)) => {
                 if let Some(open) = open.upgrade() {
-                    return IoMode::Cached(open);
+                    return Some(IoMode::Cached(open));
                 }
             }
             Some(Open::Passthrough(open)) => {
                 if let Some(open) = open.upgrade() {
                     let same = open.original == (metadata.dev(), metadata.ino());
-                    return if same { IoMode::Passthrough(open) } else { IoMode::Direct };
+                    return same.then_some(IoMode::Passthrough(open));
                 }
             }
             None => {}
@@ -171,11 +189,11 @@ impl IoModes {
             && let Some(backing) = self.register(file, metadata)
         {
             all.insert(ino, Open::Passthrough(Arc::downgrade(&backing)));
-            return IoMode::Passthrough(backing);
+            return Some(IoMode::Passthrough(backing));
         }
         let cached = Arc::new(Cached);
         all.insert(ino, Open::Cached(Arc::downgrade(&cached)));
-        IoMode::Cached(cached)
+        Some(IoMode::Cached(cached))
     }
 
     fn register(&self, file: &File, metadata: &Metadata) -> Option<Arc<Backing>> {
@@ -209,34 +227,39 @@ pub mod device {
     use std::sync::{Mutex, PoisonError};
 
     use super::Register;
+    use crate::view::Ino;
 
     /// A duplicate of a session's descriptor, until it is let go of.
-    pub struct Device(Mutex<Option<OwnedFd>>);
+    pub struct Device {
+        device: Mutex<Option<OwnedFd>>,
+        notifier: Mutex<Option<fuser::Notifier>>,
+    }
 
     /// _IOW(229, 2, u32) of include/uapi/linux/fuse.h: FUSE_DEV_IOC_BACKING_CLOSE.
     const BACKING_CLOSE: libc::c_ulong = 0x4004_E502;
 
     impl Device {
         /// Of a duplicate of the session's descriptor.
-        pub fn new(device: OwnedFd) -> Self {
-            Self(Mutex::new(Some(device)))
+        pub fn new(device: OwnedFd, notifier: fuser::Notifier) -> Self {
+            Self { device: Mutex::new(Some(device)), notifier: Mutex::new(Some(notifier)) }
         }
 
         /// Lets go of it, without which the connection can't end.
         pub fn close(&self) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.device.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.notifier.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 
     impl Register for Device {
         fn register(&self, file: &File) -> io::Result<u32> {
-            let device = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
             let device = device.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
             fuser::BackingId::create_raw(device, file)
         }
 
         fn take_back(&self, id: u32) {
-            let device = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(device) = device.as_ref() {
                 // SAFETY: the descriptor is open, and the request reads one u32, which outlives the call.
                 let done = unsafe { libc::ioctl(device.as_raw_fd(), BACKING_CLOSE as _, &raw const id) };
@@ -244,6 +267,12 @@ pub mod device {
                     log::debug!("an original could not be taken back: {}", io::Error::last_os_error());
                 }
             }
+        }
+
+        fn fill(&self, ino: Ino, data: &[u8]) -> io::Result<()> {
+            // Nothing is held while the kernel may wait.
+            let notifier = self.notifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            notifier.map_or(Ok(()), |notifier| notifier.store(fuser::INodeNo(ino), 0, data))
         }
     }
 }
@@ -272,6 +301,10 @@ mod tests {
         fn take_back(&self, _: u32) {
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
+
+        fn fill(&self, _: Ino, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     fn file(len: u64) -> (File, Metadata) {
@@ -285,21 +318,27 @@ mod tests {
     fn what_is_open_decides_how_the_next_is_read() {
         let (register, modes) = (Arc::new(Counting::default()), IoModes::default());
         let ((small, small_meta), (large, large_meta)) = (file(10), file(HANDED_OVER_FROM));
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Cached(_)), "nothing to hand over to");
+        assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Cached(_))), "nothing to hand over to");
         modes.hand_over(Arc::clone(&register) as _);
         assert_eq!(modes.passthrough(), Passthrough::Untried);
         let first = modes.enter(1, &large, &large_meta);
         let second = modes.enter(1, &large, &large_meta);
-        let (IoMode::Passthrough(a), IoMode::Passthrough(b)) = (&first, &second) else { panic!("{first:?}") };
+        let (Some(IoMode::Passthrough(a)), Some(IoMode::Passthrough(b))) = (&first, &second) else {
+            panic!("{first:?}")
+        };
         assert_eq!((a.id(), register.open.load(Ordering::Relaxed)), (b.id(), 1), "one for all handles");
         let (other, other_meta) = file(HANDED_OVER_FROM);
-        assert!(matches!(modes.enter(1, &other, &other_meta), IoMode::Direct), "another original of the same name");
+        assert!(modes.enter(1, &other, &other_meta).is_none(), "another original of the same name");
+        assert!(matches!(modes.enter(2, &other, &other_meta), Some(IoMode::Passthrough(_))), "under another number");
         drop((first, second));
         assert_eq!(register.open.load(Ordering::Relaxed), 0);
         let cached = modes.enter(1, &small, &small_meta);
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Cached(_)), "it has grown while it was open");
+        assert!(
+            matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Cached(_))),
+            "it has grown while it was open"
+        );
         drop(cached);
-        assert!(matches!(modes.enter(1, &large, &large_meta), IoMode::Passthrough(_)));
+        assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Passthrough(_))));
     }
 
     #[test]
@@ -307,7 +346,7 @@ mod tests {
         let (register, modes) = (Arc::new(Counting { refuses: true, ..Counting::default() }), IoModes::default());
         modes.hand_over(Arc::clone(&register) as _);
         let (large, metadata) = file(HANDED_OVER_FROM);
-        assert!(matches!(modes.enter(1, &large, &metadata), IoMode::Cached(_)));
+        assert!(matches!(modes.enter(1, &large, &metadata), Some(IoMode::Cached(_))));
         assert_eq!(modes.passthrough(), Passthrough::Refused);
     }
 

@@ -3,7 +3,7 @@
 //! Whoever answers the kernel notes here first and looks at the current view after that; the keeper swaps the view
 //! first and looks here after that. So of an answer from the old view the keeper always knows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,17 @@ pub struct Remembered {
     expired: RwLock<HashSet<u64>>,
     /// When one of those was last asked for.
     asked_again: Mutex<Option<Instant>>,
+    stand_ins: RwLock<StandIns>,
+}
+
+/// Numbers under which originals are shown that replaced one the kernel still reads from by itself: as on a disk, where
+/// a file that is renamed over another has a number of its own.
+#[derive(Debug, Default)]
+struct StandIns {
+    /// The one in use, by the sample's own number.
+    shown: HashMap<Ino, Ino>,
+    /// The sample's own number, by each that was ever in use.
+    own: HashMap<Ino, Ino>,
 }
 
 fn key(folder: Ino, name: &[u8]) -> u64 {
@@ -62,6 +73,31 @@ impl Remembered {
         asked.is_some_and(|asked| asked.elapsed() < WORKED_IN)
     }
 
+    /// From now on a sample is shown under another number than its own.
+    pub fn stand_in(&self, own: Ino, number: Ino) {
+        let mut all = self.stand_ins.write().unwrap_or_else(PoisonError::into_inner);
+        all.shown.insert(own, number);
+        all.own.insert(number, own);
+    }
+
+    /// The number under which a sample is shown.
+    pub fn shown(&self, own: Ino) -> Ino {
+        let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);
+        all.shown.get(&own).copied().unwrap_or(own)
+    }
+
+    /// A sample's own number, of one under which it is or was shown.
+    pub fn own(&self, number: Ino) -> Ino {
+        let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);
+        all.own.get(&number).copied().unwrap_or(number)
+    }
+
+    /// Every other number under which a sample was ever shown.
+    pub fn others(&self, own: Ino) -> Vec<Ino> {
+        let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);
+        all.own.iter().filter(|(_, of)| **of == own).map(|(number, _)| *number).collect()
+    }
+
     /// How many names the kernel may hold and asks for again.
     pub fn expired(&self) -> usize {
         self.expired.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -92,6 +128,16 @@ mod tests {
         remembered.all_forgotten();
         assert!(!remembered.may_be_undone());
         assert_eq!(remembered.expired(), 0);
+    }
+
+    #[test]
+    fn a_sample_is_found_under_every_number_it_was_shown_under() {
+        let remembered = Remembered::default();
+        assert_eq!((remembered.shown(5), remembered.own(5)), (5, 5));
+        remembered.stand_in(5, 100);
+        remembered.stand_in(5, 101);
+        assert_eq!((remembered.shown(5), remembered.own(100), remembered.own(101)), (101, 5, 5));
+        assert_eq!(remembered.others(5).len(), 2);
     }
 
     #[test]

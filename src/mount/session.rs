@@ -239,7 +239,8 @@ impl Mounted {
         let permissions = allow_other.then(|| Permissions::new(Arc::clone(&root)));
         let closed_at = permissions.as_ref().and_then(Permissions::closed_at);
         let core = Arc::new(core.letting_in(permissions));
-        core.set_without_open(without_open);
+        // Others are asked who they are when they open.
+        core.set_without_open(without_open && !allow_other);
         let mut config = Config::default();
         config.acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
@@ -253,7 +254,7 @@ impl Mounted {
         let device = || session.as_fd().try_clone_to_owned().map_err(failed);
         #[cfg(target_os = "linux")]
         let originals = {
-            let originals = Arc::new(Device::new(device()?));
+            let originals = Arc::new(Device::new(device()?, session.notifier()));
             core.hand_over_originals(Arc::clone(&originals) as _);
             originals
         };

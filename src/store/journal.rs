@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub struct Journal {
 impl Journal {
     /// Opens or makes the journal. A last line without its end is cut off, so that the next one starts cleanly.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let len = file.seek(SeekFrom::End(0))?;
         let mut kept = 0u64;
         file.seek(SeekFrom::Start(0))?;

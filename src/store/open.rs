@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
@@ -55,7 +55,7 @@ impl OpenOptions {
     pub fn open(&self) -> Result<Opened, StoreError> {
         let at = |source| StoreError::io(&self.folder, source);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at)?;
-        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
+        let was_open = make_private(&self.folder, is_ours).map_err(at)?;
         // What a crash may have left.
         drop(fs::remove_file(self.folder.join(TRIAL)));
         let mut notice = None;
@@ -90,6 +90,10 @@ impl OpenOptions {
         store.mark_opened(&self.archive)?;
         fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
             .map_err(at)?;
+        if was_open {
+            let told = format!("others had rights to {}: it is yours alone now", self.folder.display());
+            notice = Some(notice.map_or(told.clone(), |notice| format!("{notice}; {told}")));
+        }
         Ok(Opened { store, notice })
     }
 
@@ -282,6 +286,44 @@ struct LastWords {
     rules: Option<(String, f64)>,
     /// How many lines could not be read.
     bad: usize,
+}
+
+/// What drumfs makes in a store's folder. Files of others that lie there are left as they are.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "db" | "journal.jsonl" | "owner" | "drumfs.log")
+        || name.starts_with("learned.json")
+        || name.starts_with("damaged-")
+}
+
+/// Takes the rights of others to a folder and to those of its files that are `ours` away. Whether anybody had any to
+/// the folder itself. Links are passed over.
+fn make_private(folder: &Path, ours: fn(&str) -> bool) -> io::Result<bool> {
+    const OTHERS: u32 = 0o077;
+    let before = fs::metadata(folder)?.permissions().mode();
+    // First of all: nobody comes in any more.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !ours(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let done = entry.metadata().and_then(|metadata| {
+            let mode = metadata.permissions().mode();
+            if metadata.is_dir() {
+                make_private(&entry.path(), |_| true).map(drop)
+            } else if metadata.is_file() && mode & OTHERS != 0 {
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode & 0o700))
+            } else {
+                Ok(())
+            }
+        });
+        match done {
+            // An owner that is just ending removes files.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(before & OTHERS != 0)
 }
 
 /// Whether another process has the database. sled tells by the text alone.

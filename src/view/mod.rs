@@ -5,7 +5,7 @@ mod build;
 mod catalogue;
 mod changes;
 mod generated;
-mod ino;
+pub mod ino;
 mod names;
 mod tree;
 

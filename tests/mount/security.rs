@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::mount::{DRUMFS, Mount, new_dir, put};
 use crate::common::sounds::wav;
@@ -372,4 +373,148 @@ fn a_folder_that_keeps_others_out_of_the_whole_archive_is_named() {
     let mount = Mount::start_with(dir, &["--allow-other"]);
     let said = mount.log_text();
     assert!(said.contains(&format!("not everybody may enter {}", closed.display())), "{said}");
+}
+
+/// Everything under a folder that others have any right to.
+fn open_to_others(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut open = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mut all = crate::common::snapshot::paths_in(&folder);
+        all.push(folder.clone());
+        for path in all {
+            let meta = fs::symlink_metadata(&path).unwrap();
+            if meta.mode() & 0o077 != 0 {
+                open.push(path.clone());
+            }
+            if meta.is_dir() && path != folder {
+                folders.push(path);
+            }
+        }
+    }
+    open
+}
+
+#[test]
+fn the_store_is_its_users_alone_whatever_the_umask_and_whatever_it_was_before() {
+    let dir = archive(&["a/kick.wav", "a/snare.wav"]);
+    let base = dir.path().canonicalize().unwrap();
+    let (archive, store) = (base.join("archive"), base.join("state/store"));
+    let index = || {
+        let text = r#"umask 000; exec "$1" index "$2" --store "$3""#;
+        let done = crate::common::tools::shell("bash", text, &[Path::new(DRUMFS), &archive, &store]);
+        assert!(done.status.success(), "{}", said(&done));
+        said(&done)
+    };
+    assert!(!index().contains("yours alone"));
+    assert!(store.join("journal.jsonl").exists() && store.join("db").exists());
+    assert_eq!(open_to_others(&store), Vec::<std::path::PathBuf>::new());
+    // As an older program, or a copy, may have left it; what is not drumfs's stays as it is.
+    let notes = store.join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    for path in [&store, &store.join("db"), &store.join("journal.jsonl"), &store.join("db/db"), &notes] {
+        mode(path, 0o777);
+    }
+    assert!(index().contains("yours alone now"));
+    assert_eq!(open_to_others(&store), [notes]);
+}
+
+#[test]
+fn rules_and_overrides_reach_nothing_outside_the_view() {
+    let mount = Mount::of(&["a/kick.wav", "a/..kick.wav", "a/.../tom.wav", "a/..%2f..%2fetc.wav", "a/..\\..\\x.wav"]);
+    let before = crate::common::snapshot::snapshot(&mount.archive);
+    for to in [
+        "../x",
+        "..",
+        "/etc",
+        "a/../../x",
+        "a/..",
+        ".",
+        "./x",
+        "a//b",
+        "_control",
+        "_by-id/x",
+        "_control/rules.yml",
+        "a/\\0",
+    ] {
+        let saved = mount.save_rules(&format!("routes: [{{path: \"**\", to: \"{to}\"}}]\n"));
+        assert_eq!(saved.unwrap_err().raw_os_error(), Some(libc::EINVAL), "{to}");
+        let saved = mount.save_rules(&format!("misc: {{label: \"{to}\"}}\n"));
+        assert_eq!(saved.unwrap_err().raw_os_error(), Some(libc::EINVAL), "{to}");
+    }
+    for line in [
+        r#"{"path": "../../../../etc/passwd", "label": "Kick"}"#,
+        r#"{"path": "/etc/passwd", "label": "Kick"}"#,
+        r#"{"path": "a/../../secret", "label": "Kick"}"#,
+        r#"{"path": "a/kick.wav", "label": "../Kick"}"#,
+        r#"{"path": "a/kick.wav", "label": "/etc"}"#,
+        r#"{"hash": "../../../etc/passwd", "label": "Kick"}"#,
+    ] {
+        assert_eq!(mount.append_override(line).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{line}");
+    }
+    // Names that look like ways out are names. Those that begin with a dot are passed over like all such.
+    mount.save_rules(ALL).unwrap();
+    for name in ["a/kick.wav", "a/..%2f..%2fetc.wav", "a/..\\..\\x.wav"] {
+        let shown = fs::read(mount.path("All").join(name));
+        assert_eq!(shown.is_ok(), !name.contains("/.."), "{name}");
+    }
+    assert_eq!(crate::common::snapshot::snapshot(&mount.archive), before);
+    assert_eq!(mount.index().len(), 1);
+}
+
+#[test]
+fn a_folder_that_is_swapped_for_a_link_again_and_again_gives_nothing_of_what_the_link_leads_to() {
+    let dir = archive(&["pack/kick.wav", "pack/tom.wav", "other/ride.wav"]);
+    let base = dir.path().canonicalize().unwrap();
+    // Outside: other bytes under a name that is in the archive, too, and a name that is not.
+    let secret = crate::common::sounds::wav_of(77, 0.31);
+    put(&base.join("outside/kick.wav"), &secret);
+    put(&base.join("outside/secret.wav"), &secret);
+    let (pack, link) = (base.join("archive/pack"), base.join("archive/link"));
+    std::os::unix::fs::symlink(base.join("outside"), &link).unwrap();
+    let kick = fs::read(pack.join("kick.wav")).unwrap();
+    let mount = Mount::start_with(dir, &["--threads", "2"]);
+    mount.save_rules(ALL).unwrap();
+    let shown = mount.path("All/pack/kick.wav");
+    let done = AtomicBool::new(false);
+    // What is read is the archive's, and where it is not there just now, there is nothing.
+    let read = &|| {
+        let (mut read, mut failed) = (0u32, 0);
+        while read < 200 && failed < 20_000 {
+            let bytes = fs::read(&shown).or_else(|_| fs::read(mount.path("All/link/kick.wav")));
+            match bytes {
+                Ok(bytes) => {
+                    assert!(bytes == kick, "{} bytes that are not the archive's", bytes.len());
+                    read += 1;
+                }
+                Err(_) => failed += 1,
+            }
+        }
+        read
+    };
+    std::thread::scope(|scope| {
+        let swaps = scope.spawn(|| {
+            let mut swaps = 0u32;
+            while !done.load(Ordering::Relaxed) || !swaps.is_multiple_of(2) {
+                assert_eq!(crate::common::sys::exchange(&pack, &link), 0);
+                swaps += 1;
+            }
+        });
+        let readers: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
+        let had: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        // And passes, with somebody reading beside them.
+        scope.spawn(read);
+        for _ in 0..6 {
+            mount.rescan();
+            for record in mount.index() {
+                let path = record["relative_path"].as_str().unwrap();
+                assert!(!path.contains("secret"), "{path} was found behind the link");
+                assert_ne!(record["size"], secret.len(), "{path} is of behind the link");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        swaps.join().unwrap();
+        assert!(had > 0, "nothing was read");
+    });
+    assert_eq!(fs::read(pack.join("kick.wav")).unwrap(), kick);
 }

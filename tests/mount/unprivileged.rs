@@ -55,11 +55,43 @@ fn an_ordinary_user_mounts_browses_saves_and_unmounts() {
     assert!(said(&done).contains("Permission denied"), "{}", said(&done));
     well(r#"chmod 600 "$2/pack/secret.wav"; cmp "$3/All/secret.wav" "$2/pack/secret.wav""#);
 
+    // Every way of saving, a copy out of the view, and a word of this user's.
+    well(
+        r#"echo 'routes: [{path: "**", to: All}]' > "$3/_control/rules.yml"
+            sed -i 's/All/Else/' "$3/_control/rules.yml"; test -e "$3/Else/pack/kick.wav"; test ! -e "$3/All"
+            echo 'routes: [{path: "**", to: All}]' > "$3/_control/rules.yml"; test -e "$3/All/pack/kick.wav"
+            echo 'layout: flat' >> "$3/_control/rules.yml"; cp "$3/All/kick.wav" "$HOME/copy.wav"
+            cmp "$HOME/copy.wav" "$2/pack/kick.wav"; test -O "$HOME/copy.wav"
+            echo '{"path": "pack/snare.wav", "label": "Tom"}' >> "$3/_control/overrides.jsonl"
+            grep -q Tom "$3/_control/overrides.jsonl"; echo now > "$3/_control/rescan""#,
+    );
+
     // After a crash the next mount clears the dead one.
     user.shell(0, KILL, &[&at]);
     well(r#"until ls "$3" 2>&1 | grep -q 'not connected'; do sleep 0.05; done"#);
     well(r#""$1" mount "$2" "$3" --store "$4" --background; cmp "$3/All/kick.wav" "$2/pack/kick.wav""#);
+    well(r#"grep -q Tom "$3/_control/overrides.jsonl""#);
     well(r#"fusermount3 -u "$3"; ! grep -F " $3 " /proc/self/mounts"#);
     // It lets go of the store: another process may have it.
     well(r#"until "$1" index "$2" --store "$4"; do sleep 0.05; done"#);
+
+    // With everything where it is by default, under a careless umask, ended by Ctrl-C.
+    well(
+        r#"umask 000; export HOME="$4-home"; mkdir -m 755 "$HOME"
+            "$1" mount "$2" "$3" 2> "$HOME/said" & pid=$!
+            until grep -q '"state": "idle"' "$3/_control/status.json" 2> /dev/null; do
+              kill -0 $pid || { cat "$HOME/said"; exit 1; }
+              sleep 0.05
+            done
+            ls "$3/misc" > /dev/null; kill -INT $pid; wait $pid; ! grep -F " $3 " /proc/self/mounts
+            state="$HOME/.local/state/drumfs"; test -n "$(find "$state" -name journal.jsonl)"
+            test -z "$(find "$HOME/.local/state" ! -user "$(id -un)")"
+            test -z "$(find "$state"/* -perm /077)""#,
+    );
+    // In the background the log lies there, too.
+    well(
+        r#"umask 000; export HOME="$4-home"; "$1" mount "$2" "$3" --background; fusermount3 -u "$3"
+            until "$1" index "$2"; do sleep 0.05; done
+            test -n "$(find "$HOME" -name drumfs.log)"; test -z "$(find "$HOME/.local/state/drumfs"/* -perm /077)""#,
+    );
 }

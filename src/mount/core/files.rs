@@ -1,6 +1,7 @@
 //! Opening, reading and closing files.
 
 use std::cell::RefCell;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError};
 
@@ -8,13 +9,14 @@ use super::{Core, OpenHow, OpenKind, Opened, RESCAN_TEXT};
 use crate::archive::discover::mtime_ns;
 use crate::mount::control::{Draft, slice};
 use crate::mount::errno::FsError;
+use crate::mount::fill;
 use crate::mount::handles::Handle;
 use crate::mount::indexer::Request;
 use crate::mount::keeper::Message;
 use crate::mount::passthrough::IoMode;
 use crate::mount::stream::IndexStream;
 use crate::mount::{overrides, status};
-use crate::view::{Generated, Ino, Node, Sample, View};
+use crate::view::{Generated, Ino, Node, Sample, View, ino};
 
 thread_local! {
     /// What a thread reads into: a new one for each read would be filled with zeros first.
@@ -26,7 +28,10 @@ impl Core {
     /// answered, and is queued to be heard again.
     pub fn open(&self, ino: Ino, how: OpenHow, answer: impl FnOnce(Result<Opened, FsError>) + Send + 'static) {
         match self.open_now(ino, how) {
-            Ok((handle, None)) => answer(Ok(self.opened(handle))),
+            Ok((handle, None)) => {
+                self.fill(ino, &handle);
+                answer(Ok(self.opened(handle)));
+            }
             Ok((handle, Some(changed))) => {
                 self.ask(Request::Touch(vec![changed.path.to_vec()]));
                 let opened = self.opened(handle);
@@ -56,7 +61,7 @@ impl Core {
             return Ok((Handle::Scratch { file, append: how.append }, None));
         }
         let view = self.shared.view();
-        match view.by_ino(ino).ok_or(FsError::NotFound)? {
+        match view.by_ino(self.remembered.own(ino)).ok_or(FsError::NotFound)? {
             Node::Dir(_) => Err(FsError::IsAFolder),
             Node::Sample(_) | Node::Generated(_) if how.truncate && !how.write => Err(FsError::ReadOnly),
             Node::Sample(_) if how.write => Err(FsError::ReadOnly),
@@ -72,8 +77,47 @@ impl Core {
         let now = (metadata.len(), mtime_ns(&metadata));
         let changed =
             (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
-        let mode = if self.is_without_open() { IoMode::Direct } else { self.modes.enter(ino, &file, &metadata) };
-        Ok((Handle::Sample { file, path: known.path.clone(), mode }, changed))
+        let mode = if self.is_without_open() { IoMode::Direct } else { self.io_mode(ino, known, &file, &metadata)? };
+        Ok((Handle::Sample { file, path: known.path.clone(), stamp: now, mode }, changed))
+    }
+
+    /// Gives the kernel a small original whole, where this is the only one who has it open: see `fill`.
+    fn fill(&self, ino: Ino, handle: &Handle) {
+        let Handle::Sample { file, stamp: stamp @ (size, _), mode: IoMode::Cached(open), .. } = handle else { return };
+        if *size > fill::MAX || *size == 0 || Arc::strong_count(open) > 1 {
+            return;
+        }
+        let Some(_turn) = self.fills.begin(ino) else { return };
+        BUFFER.with_borrow_mut(|buffer| {
+            let size = *size as usize;
+            buffer.resize(buffer.len().max(size), 0);
+            if file.read_exact_at(&mut buffer[..size], 0).is_ok() && self.modes.fill(ino, &buffer[..size]) {
+                self.forget_if_replaced(ino, *stamp);
+            }
+        });
+    }
+
+    /// The kernel was given bytes of a sample to keep. Where it is shown with another size or time by now, they are of
+    /// an older content: a swap that came before this has not taken them out.
+    fn forget_if_replaced(&self, ino: Ino, stamp: (u64, i64)) {
+        let own = self.remembered.own(ino);
+        let view = self.shared.view.load();
+        if let Some(Node::Sample(id)) = view.by_ino(own) {
+            let shown = view.sample(id);
+            if (shown.size, shown.mtime_ns) != stamp {
+                self.keeper.send(Message::Stale { ino: own });
+            }
+        }
+    }
+
+    fn io_mode(&self, ino: Ino, known: &Sample, file: &File, metadata: &Metadata) -> Result<IoMode, FsError> {
+        self.modes.enter(ino, file, metadata).ok_or_else(|| {
+            let view = self.shared.view();
+            let fresh = |number: &Ino| view.by_ino(*number).is_none() && self.remembered.own(*number) == *number;
+            let number = (1 << 32..).map(|salt| ino::of_sample(&known.path, salt)).find(fresh);
+            number.into_iter().for_each(|number| self.remembered.stand_in(self.remembered.own(ino), number));
+            FsError::Replaced
+        })
     }
 
     fn open_generated(&self, view: &Arc<View>, file: Generated) -> Handle {
@@ -124,7 +168,7 @@ impl Core {
     ) -> Result<T, FsError> {
         let open = if handle == 0 && self.is_without_open() { self.lately(ino)? } else { self.handles.get(handle)? };
         match &*open {
-            Handle::Sample { file, path, .. } => BUFFER.with_borrow_mut(|buffer| {
+            Handle::Sample { file, path, stamp, mode } => BUFFER.with_borrow_mut(|buffer| {
                 if buffer.len() < size {
                     buffer.resize(size, 0);
                 }
@@ -137,7 +181,11 @@ impl Core {
                         Err(source) => return Err(FsError::Original { path: self.root.absolute(path), source }),
                     }
                 }
-                Ok(take(&buffer[..len]))
+                let taken = take(&buffer[..len]);
+                if matches!(mode, IoMode::Cached(_)) {
+                    self.forget_if_replaced(ino, *stamp);
+                }
+                Ok(taken)
             }),
             Handle::Text(text) => Ok(take(slice(text, offset, size))),
             Handle::Index(stream) => {

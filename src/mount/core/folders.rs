@@ -92,7 +92,7 @@ impl Core {
                     Some((_, Node::Generated(file))) if self.scratch.is_hidden(file) => false,
                     Some((name, node)) => {
                         let kind = if matches!(node, Node::Dir(_)) { Kind::Folder } else { Kind::File };
-                        add(view, view.ino(node), next, kind, &name, Some(node))
+                        add(view, self.remembered.shown(view.ino(node)), next, kind, &name, Some(node))
                     }
                     None => false,
                 },

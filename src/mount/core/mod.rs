@@ -19,6 +19,7 @@ use self::no_open::Lately;
 use super::attr::{self, Attr, FOR_EVER, Kind, LONG};
 use super::control::{Scratch, ScratchFiles};
 use super::errno::FsError;
+use super::fill::Fills;
 use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
@@ -80,6 +81,7 @@ pub struct Core {
     scratch: ScratchFiles,
     remembered: Arc<Remembered>,
     modes: IoModes,
+    fills: Fills,
     lately: Lately,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
@@ -113,6 +115,7 @@ impl Core {
             scratch: ScratchFiles::default(),
             remembered,
             modes: IoModes::default(),
+            fills: Fills::default(),
             lately: Lately::default(),
             watched,
             permissions: None,
@@ -183,8 +186,10 @@ impl Core {
             return Ok(scratch_attr(&file));
         }
         let view = self.shared.view();
-        let node = view.by_ino(ino).ok_or(FsError::NotFound)?;
-        Ok(self.attr(&view, node))
+        let own = self.remembered.own(ino);
+        let node = view.by_ino(own).ok_or(FsError::NotFound)?;
+        // Whoever asks by a number hears of that one.
+        Ok(Attr { ino, ..self.attr(&view, node) })
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
@@ -194,7 +199,10 @@ impl Core {
     /// The attributes for the mounting user.
     fn own_attr(&self, view: &View, node: Node) -> Attr {
         match node {
-            Node::Sample(id) => attr::of_sample(view, id, FOR_EVER, self.sample_ttl()),
+            Node::Sample(id) => {
+                let attr = attr::of_sample(view, id, FOR_EVER, self.sample_ttl());
+                Attr { ino: self.remembered.shown(attr.ino), ..attr }
+            }
             Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), FOR_EVER),
             Node::Generated(file) => {
                 let (size, mtime) = match file {

@@ -27,28 +27,39 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Lately {
     on: AtomicBool,
-    files: Mutex<Vec<(Ino, Instant, Arc<Handle>)>>,
+    files: Mutex<Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    ino: Ino,
+    since: Instant,
+    /// Size and time of an original as it was opened.
+    stamp: Option<(u64, i64)>,
+    handle: Arc<Handle>,
 }
 
 impl Lately {
-    fn files(&self) -> MutexGuard<'_, Vec<(Ino, Instant, Arc<Handle>)>> {
+    fn files(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, ino: Ino) -> Option<Arc<Handle>> {
+    /// A file that is still open and has the size and time that are shown.
+    fn get(&self, ino: Ino, stamp: Option<(u64, i64)>) -> Option<Arc<Handle>> {
         let mut files = self.files();
-        let place = files.iter().rposition(|(kept, since, _)| *kept == ino && since.elapsed() < KEPT_FOR)?;
+        let good = |kept: &Kept| kept.ino == ino && kept.stamp == stamp && kept.since.elapsed() < KEPT_FOR;
+        let place = files.iter().rposition(good)?;
         // The last is the one that was read last.
         let file = files.remove(place);
         files.push(file);
-        files.last().map(|(_, _, handle)| Arc::clone(handle))
+        files.last().map(|kept| Arc::clone(&kept.handle))
     }
 
-    fn put(&self, ino: Ino, handle: Arc<Handle>) {
+    fn put(&self, ino: Ino, stamp: Option<(u64, i64)>, handle: Arc<Handle>) {
         let mut files = self.files();
-        files.retain(|(kept, _, _)| *kept != ino);
-        let out = (files.len() >= KEPT).then(|| files.remove(0));
-        files.push((ino, Instant::now(), handle));
+        let same = files.iter().position(|kept| kept.ino == ino);
+        let out = same.or((files.len() >= KEPT).then_some(0)).map(|place| files.remove(place));
+        files.push(Kept { ino, since: Instant::now(), stamp, handle });
         drop(files);
         // Closed with nothing held.
         drop(out);
@@ -69,17 +80,24 @@ impl Core {
     /// A text that changes from moment to moment is made when its size is asked for, and read as it was then.
     pub(super) fn keep_text(&self, ino: Ino, text: &[u8]) {
         if self.is_without_open() {
-            self.lately.put(ino, Arc::new(Handle::Text(text.into())));
+            self.lately.put(ino, None, Arc::new(Handle::Text(text.into())));
         }
     }
 
     /// The open file that a read without a handle means.
     pub(super) fn lately(&self, ino: Ino) -> Result<Arc<Handle>, FsError> {
-        if let Some(kept) = self.lately.get(ino) {
+        let view = self.shared.view();
+        let node = view.by_ino(ino);
+        let shown = match node {
+            Some(Node::Sample(id)) => Some((view.sample(id).size, view.sample(id).mtime_ns)),
+            _ => None,
+        };
+        // What was opened before it was replaced must not fill the kernel's memory again after that was emptied.
+        if let Some(kept) = self.lately.get(ino, shown) {
             return Ok(kept);
         }
-        let view = self.shared.view();
-        let handle = match view.by_ino(ino) {
+        let mut stamp = shown;
+        let handle = match node {
             Some(Node::Generated(Generated::Status)) => {
                 Handle::Text(status::text(&self.shared, self.passthrough()).into())
             }
@@ -87,6 +105,7 @@ impl Core {
             _ => {
                 let (handle, changed) = self.open_now(ino, OpenHow::default())?;
                 if let Some(changed) = changed {
+                    stamp = Some((changed.size, changed.mtime_ns));
                     self.ask(Request::Touch(vec![changed.path.to_vec()]));
                     self.keeper.send(Message::Changed { sample: Arc::new(changed), answer: Box::new(|_| {}) });
                 }
@@ -94,7 +113,7 @@ impl Core {
             }
         };
         let handle = Arc::new(handle);
-        self.lately.put(ino, Arc::clone(&handle));
+        self.lately.put(ino, stamp, Arc::clone(&handle));
         Ok(handle)
     }
 

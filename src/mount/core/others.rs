@@ -2,12 +2,14 @@
 //! here does anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Core, Found, Opened};
 use crate::mount::attr::Attr;
 use crate::mount::errno::FsError;
 use crate::mount::handles::Handle;
 use crate::mount::permissions::{Asker, May, Permissions, Who};
+use crate::mount::remembered::Remembered;
 use crate::view::{DirId, Ino, Node, View, control_ino};
 
 impl Core {
@@ -21,6 +23,8 @@ impl Core {
     /// `_manifests` are for the mounting user alone: they name samples that others may not see.
     pub(super) fn as_told(&self, view: &View, node: Node, attr: Attr) -> Attr {
         let Some(permissions) = &self.permissions else { return attr };
+        // Each look at a name comes here with who looks.
+        let attr = Attr { entry_ttl: Duration::ZERO, ..attr };
         match node {
             Node::Sample(id) => permissions.narrow(&view.sample(id).path, attr),
             Node::Dir(dir) if attr.ino != control_ino() && !is_manifests(view, dir) => attr,
@@ -35,6 +39,7 @@ impl Core {
             permissions,
             who: Who::asks(asker),
             view: self.shared.view(),
+            remembered: &self.remembered,
             last: None,
         });
         Eyes(judge)
@@ -74,6 +79,7 @@ struct Judge<'a> {
     permissions: &'a Permissions,
     who: Who,
     view: Arc<View>,
+    remembered: &'a Remembered,
     /// The last folder of the archive that was asked for: many samples of a listing lie in one.
     last: Option<(Box<[u8]>, May)>,
 }
@@ -85,7 +91,7 @@ impl Eyes<'_> {
     /// [`FsError::NotPermitted`] where they may not search a folder in which the original lies.
     pub fn finds(&mut self, found: Found) -> Result<Found, FsError> {
         let (Some(judge), Found::Node(attr)) = (&mut self.0, &found) else { return Ok(found) };
-        match judge.view.by_ino(attr.ino) {
+        match judge.view.by_ino(judge.remembered.own(attr.ino)) {
             Some(Node::Sample(id)) if !judge.folder(id).search => Err(FsError::NotPermitted),
             _ => Ok(found),
         }
@@ -94,7 +100,7 @@ impl Eyes<'_> {
     /// Whether they may see an entry of a folder in a listing.
     pub fn lists(&mut self, ino: Ino, name: &[u8]) -> bool {
         let Some(judge) = &mut self.0 else { return true };
-        match judge.view.by_ino(ino) {
+        match judge.view.by_ino(judge.remembered.own(ino)) {
             Some(Node::Sample(id)) => judge.folder(id).list,
             // Folders of the rules, and those that drumfs makes.
             Some(Node::Dir(dir)) if judge.view.parent(dir) == DirId::ROOT || matches!(name, b"." | b"..") => true,

@@ -153,10 +153,12 @@ struct Line {
     path: PathBuf,
     device: Option<Device>,
     kind: String,
+    /// Who mounted it, where that is told.
+    user: Option<u32>,
 }
 
 /// /proc/self/mountinfo, proc(5): the third field is the device, the fifth the mount point, the one after ` - ` the
-/// type.
+/// type, the last the options, of which `user_id` says who mounted a FUSE.
 fn mount_table() -> io::Result<Vec<Line>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let mut lines = Vec::new();
@@ -166,9 +168,12 @@ fn mount_table() -> io::Result<Vec<Line>> {
         let device =
             device.and_then(|(major, minor)| Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? }));
         let Some(path) = fields.nth(1) else { continue };
-        let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
+        let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+        let Some(kind) = fields.next() else { continue };
+        let mut options = fields.last().unwrap_or_default().split(|&b| b == b',');
+        let user = options.find_map(|option| std::str::from_utf8(option.strip_prefix(b"user_id=")?).ok()?.parse().ok());
         let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
-        lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned() });
+        lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned(), user });
     }
     Ok(lines)
 }
@@ -208,7 +213,10 @@ pub fn state(at: &Path) -> io::Result<State> {
 /// Every mount of drumfs.
 pub fn own_mounts() -> Vec<OwnMount> {
     let table = mount_table().unwrap_or_default();
-    table.into_iter().filter(|line| line.kind == FS_TYPE).map(|line| OwnMount { path: line.path }).collect()
+    // SAFETY: geteuid has no preconditions.
+    let me = Some(unsafe { libc::geteuid() });
+    let own = table.into_iter().filter(|line| line.kind == FS_TYPE);
+    own.map(|line| OwnMount { mine: line.user == me, path: line.path }).collect()
 }
 
 #[cfg(test)]

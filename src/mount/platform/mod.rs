@@ -30,6 +30,9 @@ pub enum State {
 pub struct OwnMount {
     /// Where.
     pub path: PathBuf,
+    /// Whether this user made it. What a mount of another user says is not to be believed, nor waited for: anybody may
+    /// mount something and call it drumfs.
+    pub mine: bool,
 }
 
 /// The type that mounts of drumfs have in the mount table.

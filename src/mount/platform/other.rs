@@ -76,6 +76,6 @@ pub fn own_mounts() -> Vec<OwnMount> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.strip_prefix("drumfs on "))
-        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into() }))
+        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into(), mine: true }))
         .collect()
 }
