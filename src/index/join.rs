@@ -9,7 +9,7 @@ use super::{Analyses, Judgement, Status, judge};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::store::{SampleEntry, Store, StoreError};
-use crate::view::{Catalogue, Sample};
+use crate::view::{Builder, Catalogue, Sample, SampleRef};
 
 /// Why the catalogue could not be loaded.
 pub type JoinError = StoreError;
@@ -57,25 +57,33 @@ fn judged(sample: Sample, judgement: Judgement) -> Sample {
     Sample { probs: judgement.probs, gate: judgement.gate, ..sample }
 }
 
-/// `samples` as `ensemble` judges them by what was heard before; what it has no word on stays as it is.
+/// One sample as `ensemble` judges it by what was heard before; none where it stays as it is.
+fn judged_again(store: &Store, ensemble: &Ensemble, sample: SampleRef<'_>) -> Result<Option<Sample>, StoreError> {
+    let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else { return Ok(None) };
+    let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
+    Ok((!judgement.probs.is_empty()).then(|| judged(sample.to_sample(), judgement)))
+}
+
+/// A catalogue as `ensemble` judges it by what was heard before; what it has no word on stays as it is.
 ///
 /// # Errors
 /// Where the store can't be read.
-pub fn judge_again(
+pub fn judge_again(store: &Store, ensemble: &Ensemble, catalogue: &Catalogue) -> Result<Catalogue, StoreError> {
+    catalogue.replaced(|sample| judged_again(store, ensemble, sample))
+}
+
+/// The same of samples that are in no catalogue yet.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn judge_pending_again(
     store: &Store,
     ensemble: &Ensemble,
     samples: &[Arc<Sample>],
 ) -> Result<Vec<Arc<Sample>>, StoreError> {
     let one = |sample: &Arc<Sample>| {
-        let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else {
-            return Ok(Arc::clone(sample));
-        };
-        let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
-        Ok(if judgement.probs.is_empty() {
-            Arc::clone(sample)
-        } else {
-            Arc::new(judged((**sample).clone(), judgement))
-        })
+        let judged = judged_again(store, ensemble, sample.borrowed())?;
+        Ok(judged.map_or_else(|| Arc::clone(sample), Arc::new))
     };
     samples.par_iter().with_min_len(256).map(one).collect()
 }
@@ -88,22 +96,22 @@ const CHUNK: usize = 8192;
 /// # Errors
 /// Where the store can't be read.
 pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
-    let mut samples: Vec<Arc<Sample>> = Vec::new();
+    let mut samples = Builder::default();
     let mut entries = store.samples();
     loop {
         let chunk = entries.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {
-            return Ok(Catalogue::new(samples));
+            return Ok(samples.finish());
         }
         let joined: Result<Vec<_>, StoreError> = chunk
             .par_iter()
             .with_min_len(256)
             .map(|(path, entry)| {
                 let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
-                Ok(Arc::new(join(path, entry, heard.as_ref(), ensemble)))
+                Ok(join(path, entry, heard.as_ref(), ensemble))
             })
             .collect();
-        samples.append(&mut joined?);
+        samples.add(joined?);
     }
 }
 

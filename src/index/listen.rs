@@ -94,7 +94,7 @@ impl Listener {
             rolloff_hz: sound.rolloff_hz,
             sample_rate: decoded.sample_rate,
             channels: decoded.channels,
-            codec: decoded.codec.to_owned(),
+            codec: decoded.codec.into(),
         });
         let features = match sound.features {
             Ok(features) => features,

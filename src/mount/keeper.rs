@@ -382,9 +382,9 @@ impl Keeper {
     }
 
     fn judge_by(&mut self, ensemble: Ensemble) -> Result<(), StoreError> {
-        let samples = join::judge_again(&self.store, &ensemble, self.catalogue.samples())?;
-        self.pending = join::judge_again(&self.store, &ensemble, &self.pending)?;
-        self.catalogue = Arc::new(Catalogue::new(samples));
+        let catalogue = join::judge_again(&self.store, &ensemble, &self.catalogue)?;
+        self.pending = join::judge_pending_again(&self.store, &ensemble, &self.pending)?;
+        self.catalogue = Arc::new(catalogue);
         self.ensemble = Arc::new(ensemble);
         self.shared.ensemble.store(Arc::clone(&self.ensemble));
         self.show();
@@ -443,10 +443,10 @@ impl Keeper {
     fn take_heard(&mut self, updates: Vec<Update>) {
         let mut changed_inos = Vec::new();
         for update in updates {
-            let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
+            let known = self.catalogue.by_path(&update.path).map(|(_, sample)| sample.to_sample());
             let sample = match (&update.heard, known) {
                 // What was heard in a file that has gone is still known.
-                (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..(*known).clone() },
+                (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..known },
                 _ => join(&update.path, &update.entry, update.heard.as_deref(), &self.ensemble),
             };
             // The kernel may remember the old bytes of a file that was heard again.

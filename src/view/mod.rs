@@ -3,15 +3,19 @@
 
 mod build;
 mod catalogue;
+mod chunk;
 mod generated;
 mod ino;
 mod names;
+mod numbers;
+mod sample;
 mod tree;
 
 pub use build::ViewInput;
-pub use catalogue::{Catalogue, Sample};
+pub use catalogue::{Builder, Catalogue, Samples};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
+pub use sample::{Sample, SampleRef};
 pub use tree::{BuildTimes, DirId, Node, View};
 
 /// The inode number of `_control`, in every view.

@@ -12,7 +12,7 @@ use crate::mount::indexer::Request;
 use crate::mount::keeper::Message;
 use crate::mount::stream::IndexStream;
 use crate::mount::{overrides, status};
-use crate::view::{Generated, Ino, Node, Sample, View};
+use crate::view::{Generated, Ino, Node, Sample, SampleRef, View};
 
 impl Core {
     /// Opens a file. An original whose size or time is no longer as known is shown as it is before the open is
@@ -55,14 +55,14 @@ impl Core {
         }
     }
 
-    fn open_sample(&self, known: &Arc<Sample>) -> Result<(Handle, Option<Sample>), FsError> {
-        let failed = |source| FsError::Original { path: self.root.absolute(&known.path), source };
-        let file = self.root.open(&known.path).map_err(failed)?;
+    fn open_sample(&self, known: SampleRef<'_>) -> Result<(Handle, Option<Sample>), FsError> {
+        let failed = |source| FsError::Original { path: self.root.absolute(known.path), source };
+        let file = self.root.open(known.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let now = (metadata.len(), mtime_ns(&metadata));
         let changed =
-            (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..(**known).clone() });
-        Ok((Handle::Sample { file, path: known.path.clone() }, changed))
+            (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..known.to_sample() });
+        Ok((Handle::Sample { file, path: known.path.into() }, changed))
     }
 
     fn open_generated(&self, view: &Arc<View>, file: Generated) -> Handle {
