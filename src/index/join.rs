@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Analyses, Judgement, Status, judge};
+use super::{Analyses, Judgement, Status, judge, snapshot};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::store::{SampleEntry, Store, StoreError};
@@ -91,13 +91,45 @@ pub fn judge_pending_again(
 /// How many entries are joined at a time.
 const CHUNK: usize = 8192;
 
-/// The whole catalogue as the store knows it.
+/// The whole catalogue as the store knows it: the copy of it where that holds.
 ///
 /// # Errors
 /// Where the store can't be read.
 pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
+    snapshot::read(store, ensemble).map_or_else(|| load_from_store(store, ensemble), Ok)
+}
+
+/// A catalogue with what the store knows now of some paths.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn refreshed(
+    catalogue: &Catalogue,
+    store: &Store,
+    ensemble: &Ensemble,
+    paths: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<Catalogue, StoreError> {
+    let (mut samples, mut unknown) = (Vec::new(), Vec::new());
+    for path in paths {
+        match store.sample(&path)? {
+            Some(entry) => {
+                let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
+                samples.push(Arc::new(join(&path, &entry, heard.as_ref(), ensemble)));
+            }
+            None => unknown.push(path),
+        }
+    }
+    Ok(catalogue.with(samples, unknown))
+}
+
+/// The whole catalogue, read record by record.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn load_from_store(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
     let mut samples = Builder::default();
-    let mut entries = store.samples();
+    let mut entries = store.known();
+    let ears = ensemble.ears();
     loop {
         let chunk = entries.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {
@@ -106,9 +138,13 @@ pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> 
         let joined: Result<Vec<_>, StoreError> = chunk
             .par_iter()
             .with_min_len(256)
-            .map(|(path, entry)| {
-                let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
-                Ok(join(path, entry, heard.as_ref(), ensemble))
+            .map(|known| {
+                let heard = known.entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
+                if known.ears == ears && heard.as_ref().is_some_and(|heard| !heard.is_complete()) {
+                    // A damaged database lost it: the next pass looks for all that was lost, and hears it again.
+                    store.doubt_ears();
+                }
+                Ok(join(&known.path, &known.entry, heard.as_ref(), ensemble))
             })
             .collect();
         samples.add(joined?);

@@ -2,7 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
@@ -51,6 +52,33 @@ pub struct RulesState {
     pub draft: Option<String>,
 }
 
+/// One path of the archive, as a pass compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Relative path, raw bytes.
+    pub path: Vec<u8>,
+    /// What is known of it.
+    pub entry: SampleEntry,
+    /// [`Ensemble::ears`](crate::classify::Ensemble::ears) of the models that have all heard its content; 0 where
+    /// that has to be looked up.
+    pub ears: u64,
+}
+
+/// Says of a copy of the catalogue that it is of what the store holds now.
+pub type Token = [u8; 16];
+
+/// Whether there is such a copy, and what is written meanwhile.
+#[derive(Debug, Default)]
+struct Vouched {
+    token: Option<Token>,
+    /// Raised before and after samples or analyses are written.
+    changes: u64,
+    /// How many are writing them now.
+    writing: u32,
+    /// Whether a write failed: nobody knows how much of it is there.
+    unsure: bool,
+}
+
 /// An open store. One process has it at a time; every method may be called from any thread.
 pub struct Store {
     db: sled::Db,
@@ -61,6 +89,9 @@ pub struct Store {
     rules: Tree,
     folder: PathBuf,
     journal: Mutex<Journal>,
+    vouched: Mutex<Vouched>,
+    /// Whether what is written beside samples of who has heard them holds.
+    ears_hold: AtomicBool,
 }
 
 impl std::fmt::Debug for Store {
@@ -68,6 +99,9 @@ impl std::fmt::Debug for Store {
         f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
+
+/// Where the word on a copy of the catalogue is kept.
+const CATALOGUE: &str = "catalogue";
 
 /// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
 const SAME_TIME: f64 = 1e-3;
@@ -79,8 +113,11 @@ fn seconds_now() -> f64 {
 impl Store {
     pub(super) fn new(db: sled::Db, folder: PathBuf, journal: Journal) -> Result<Self, StoreError> {
         let tree = |name: &str| db.open_tree(name).map_err(|error| StoreError::sled(&folder, error));
+        let meta = tree("meta")?;
+        let token = meta.get(CATALOGUE).map_err(|error| StoreError::sled(&folder, error))?;
+        let token = token.and_then(|token| Token::try_from(&token[..]).ok());
         Ok(Self {
-            meta: tree("meta")?,
+            meta,
             samples: tree("samples")?,
             analyses: tree("analyses")?,
             overrides: tree("overrides")?,
@@ -88,6 +125,8 @@ impl Store {
             db,
             folder,
             journal: Mutex::new(journal),
+            vouched: Mutex::new(Vouched { token, ..Vouched::default() }),
+            ears_hold: AtomicBool::new(true),
         })
     }
 
@@ -101,8 +140,11 @@ impl Store {
     }
 
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
-        postcard::from_bytes(bytes)
-            .map_err(|error| StoreError::Damaged { path: self.folder.clone(), reason: format!("a record: {error}") })
+        postcard::from_bytes(bytes).map_err(|error| self.damaged(&error))
+    }
+
+    fn damaged(&self, error: &postcard::Error) -> StoreError {
+        StoreError::Damaged { path: self.folder.clone(), reason: format!("a record: {error}") }
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
@@ -123,7 +165,8 @@ impl Store {
 
     /// Forgets what was heard, of which an older schema tells too little: it is heard again.
     pub(super) fn forget_analyses(&self) -> Result<(), StoreError> {
-        self.analyses.clear().map_err(|error| self.failed(error))?;
+        self.changing(|| self.analyses.clear().map_err(|error| self.failed(error)))?;
+        self.ears_hold.store(false, Ordering::Relaxed);
         self.flush()
     }
 
@@ -157,6 +200,23 @@ impl Store {
         })
     }
 
+    /// Every sample, ordered by path bytes, with who has heard it.
+    pub fn known(&self) -> impl Iterator<Item = Result<Known, StoreError>> + '_ {
+        let hold = self.ears_hold.load(Ordering::Relaxed);
+        self.samples.iter().map(move |item| {
+            let (path, value) = item.map_err(|error| self.failed(error))?;
+            let (entry, rest) = postcard::take_from_bytes(&value).map_err(|error| self.damaged(&error))?;
+            let ears = rest.try_into().ok().filter(|_| hold).map_or(0, u64::from_le_bytes);
+            Ok(Known { path: path.to_vec(), entry, ears })
+        })
+    }
+
+    /// From now on it is looked up what was heard of each sample, whatever is written beside it: an analysis that
+    /// should be there is not.
+    pub fn doubt_ears(&self) {
+        self.ears_hold.store(false, Ordering::Relaxed);
+    }
+
     /// One sample.
     pub fn sample(&self, path: &[u8]) -> Result<Option<SampleEntry>, StoreError> {
         let value = self.samples.get(path).map_err(|error| self.failed(error))?;
@@ -174,20 +234,47 @@ impl Store {
         self.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
     }
 
-    /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go first, so that no sample ever points at one that is not there.
+    /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go
+    /// first, so that no sample ever points at one that is not there.
     pub fn record(
         &self,
         analyses: &[(ContentHash, &str, &Analysis)],
         samples: &[(&[u8], &SampleEntry)],
     ) -> Result<(), StoreError> {
+        let samples: Vec<_> = samples.iter().map(|(path, entry)| (*path, *entry, 0)).collect();
+        self.record_heard(analyses, &samples)
+    }
+
+    /// The same, with [`Known::ears`] of each path.
+    pub fn record_heard(
+        &self,
+        analyses: &[(ContentHash, &str, &Analysis)],
+        samples: &[(&[u8], &SampleEntry, u64)],
+    ) -> Result<(), StoreError> {
+        self.changing(|| {
+            let mut batch = Batch::default();
+            for (hash, model, analysis) in analyses {
+                batch.insert(analysis_key(hash, model), self.encode(analysis)?);
+            }
+            self.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
+            self.put_samples(samples)
+        })
+    }
+
+    /// Writes beside samples who has heard them, which changes nothing of what is known.
+    pub fn note_ears(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
+        self.put_samples(samples)
+    }
+
+    fn put_samples(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        for (hash, model, analysis) in analyses {
-            batch.insert(analysis_key(hash, model), self.encode(analysis)?);
-        }
-        self.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
-        let mut batch = Batch::default();
-        for (path, entry) in samples {
-            batch.insert(*path, self.encode(entry)?);
+        for (path, entry, ears) in samples {
+            let mut value = self.encode(entry)?;
+            // A version that knows nothing of it passes over what follows an entry.
+            if *ears != 0 {
+                value.extend_from_slice(&ears.to_le_bytes());
+            }
+            batch.insert(*path, value);
         }
         self.samples.apply_batch(batch).map_err(|error| self.failed(error))
     }
@@ -196,7 +283,61 @@ impl Store {
     pub fn forget_paths<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         paths.for_each(|path| batch.remove(path));
-        self.samples.apply_batch(batch).map_err(|error| self.failed(error))
+        self.changing(|| self.samples.apply_batch(batch).map_err(|error| self.failed(error)))
+    }
+
+    // The copy of the catalogue.
+
+    fn vouched(&self) -> MutexGuard<'_, Vouched> {
+        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work`, which writes samples or analyses. Before anything of it can be on the disk, the word on a copy of
+    /// the catalogue is taken back there: whatever is lost in a crash, no old copy is taken for a new one.
+    fn changing<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        {
+            let mut vouched = self.vouched();
+            vouched.changes += 1;
+            if vouched.token.is_some() {
+                self.meta.remove(CATALOGUE).map_err(|error| self.failed(error))?;
+                self.flush()?;
+                vouched.token = None;
+            }
+            vouched.writing += 1;
+        }
+        let done = work();
+        let mut vouched = self.vouched();
+        vouched.changes += 1;
+        vouched.writing -= 1;
+        vouched.unsure |= done.is_err();
+        done
+    }
+
+    /// What a copy of the catalogue must carry to be one of what the store holds now; none where there is no such copy.
+    pub fn token(&self) -> Option<Token> {
+        self.vouched().token
+    }
+
+    /// A number that is another whenever samples or analyses were written in between.
+    pub fn changes(&self) -> u64 {
+        self.vouched().changes
+    }
+
+    /// Says that a copy of the catalogue that carries `token`, and is on the disk, is of what the store holds, if
+    /// nothing was written since [`Store::changes`] was `changes`, and no write failed; whether it now is vouched for.
+    ///
+    /// # Errors
+    /// Where the store can't be written; no copy is vouched for then.
+    pub fn vouch(&self, token: Token, changes: u64) -> Result<bool, StoreError> {
+        let mut vouched = self.vouched();
+        if vouched.writing > 0 || vouched.unsure || vouched.changes != changes {
+            return Ok(false);
+        }
+        self.meta.insert(CATALOGUE, &token).map_err(|error| self.failed(error))?;
+        // Whatever happens now, it may be there and has to be taken back.
+        vouched.token = Some(token);
+        self.flush()?;
+        Ok(true)
     }
 
     // What people said.

@@ -8,6 +8,7 @@ mod generated;
 mod ino;
 mod names;
 mod numbers;
+mod packed;
 mod sample;
 mod tree;
 
@@ -15,6 +16,7 @@ pub use build::ViewInput;
 pub use catalogue::{Builder, Catalogue, Samples};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
+pub use packed::Packed;
 pub use sample::{Sample, SampleRef};
 pub use tree::{BuildTimes, DirId, Node, View};
 
