@@ -208,7 +208,7 @@ fn inside(at: &Path, ensemble: &Ensemble) {
     let records = timed("catalogue from the records", || join::load_from_store(&store, ensemble).unwrap());
     timed("copy written", || assert!(snapshot::write(&store, ensemble, &records, store.changes()).unwrap()));
     drop(records);
-    drop(timed("store closed", || drop(store)));
+    timed("store closed", || drop(store));
     let store = timed("store opened", || open(at));
     let catalogue = Arc::new(timed("catalogue from the copy", || snapshot::read(&store, ensemble).unwrap()));
     let names: usize = catalogue.samples().iter().map(|sample| sample.path.len()).sum();
