@@ -23,7 +23,7 @@ pub use descriptors::{DESCRIPTOR_NAMES, DESCRIPTORS};
 pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
 /// What can be said of a sample's sound without a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Attributes {
     /// Duration in seconds.
     pub duration_sec: f64,

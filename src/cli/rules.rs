@@ -134,7 +134,7 @@ fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failu
     Ok(Router::new(&rules, &ear.vocabulary))
 }
 
-fn subject<'a>(known: &'a Known, sample: SampleRef<'a>) -> Subject<'a> {
+fn subject<'a>(known: &'a Known, sample: &'a SampleRef<'a>) -> Subject<'a> {
     let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
     sample.subject(said.map(|said| &said.label[..]))
 }
@@ -145,7 +145,7 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
     let router = router(ear, &known, args.rules.as_deref())?;
     let not_known = || format!("no sample {} is known in {}", args.sample.display(), root.path().display());
     let sample = find(&known, &root, &args.sample).ok_or_else(not_known)?;
-    let explanation = router.explain(&subject(&known, sample));
+    let explanation = router.explain(&subject(&known, &sample));
     if args.json {
         output::json(&explanation)?;
     } else {
@@ -174,7 +174,7 @@ fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failu
     let (old, new) = (router(ear, &known, args.old.as_deref())?, router(ear, &known, Some(&args.new))?);
     let present: Vec<SampleRef<'_>> = known.catalogue.samples().iter().filter(SampleRef::is_present).collect();
     let verdicts = |router: &Router| -> Vec<Verdict> {
-        present.iter().map(|sample| router.route(&subject(&known, *sample))).collect()
+        present.iter().map(|sample| router.route(&subject(&known, sample))).collect()
     };
     let moved = diff((&old, &verdicts(&old)), (&new, &verdicts(&new)));
     if args.json {

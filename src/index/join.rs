@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -45,7 +46,7 @@ pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble
         hash: entry.hash,
         status,
         error,
-        attributes: analysis.and_then(|analysis| analysis.attributes.clone()),
+        attributes: analysis.and_then(|analysis| analysis.attributes),
         probs: [].into(),
         gate: None,
     };
@@ -130,10 +131,11 @@ pub fn load_from_store(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, 
     let mut samples = Builder::default();
     let mut entries = store.known();
     let ears = ensemble.ears();
+    let lost = AtomicBool::new(false);
     loop {
         let chunk = entries.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {
-            return Ok(samples.finish());
+            break;
         }
         let joined: Result<Vec<_>, StoreError> = chunk
             .par_iter()
@@ -141,14 +143,20 @@ pub fn load_from_store(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, 
             .map(|known| {
                 let heard = known.entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
                 if known.ears == ears && heard.as_ref().is_some_and(|heard| !heard.is_complete()) {
-                    // A damaged database lost it: the next pass looks for all that was lost, and hears it again.
-                    store.doubt_ears();
+                    lost.store(true, Ordering::Relaxed);
                 }
                 Ok(join(&known.path, &known.entry, heard.as_ref(), ensemble))
             })
             .collect();
         samples.add(joined?);
     }
+    if lost.into_inner() {
+        log::warn!("the store has lost something of what was heard: the next pass hears it again");
+        store.doubt_ears()?;
+    }
+    let catalogue = samples.finish();
+    crate::memory::give_back();
+    Ok(catalogue)
 }
 
 /// What people said, by content.

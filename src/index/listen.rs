@@ -118,7 +118,6 @@ impl Listener {
                 Some(session) => session.hear(values),
                 empty => model.session().and_then(|session| empty.insert(session).hear(values)),
             };
-            let attributes = attributes.clone();
             let analysis = match outputs {
                 Ok(Outputs { logits, embedding }) => {
                     let embedding = embedding.map(Box::new);

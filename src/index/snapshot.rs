@@ -12,7 +12,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -47,7 +46,7 @@ fn header(token: Token, ensemble: &Ensemble, parts: &[(u32, u64)]) -> Vec<u8> {
     let mut header = Vec::with_capacity(FIXED + parts.len() * PART + 8);
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
-    header.extend_from_slice(&token);
+    header.extend_from_slice(token.as_bytes());
     header.extend_from_slice(&ensemble.judgement_id().to_le_bytes());
     header.extend_from_slice(&(parts.len() as u32).to_le_bytes());
     for (len, sum) in parts {
@@ -116,7 +115,9 @@ fn read_file(path: &Path, token: Token, ensemble: &Ensemble) -> Result<Catalogue
         part.ok_or_else(|| "a part of it is damaged".to_owned())
     };
     let parts: Result<Vec<Packed>, String> = places.into_par_iter().map(one).collect();
-    Catalogue::unpacked(parts?).ok_or_else(|| "its parts do not go together".to_owned())
+    let parts = parts?;
+    crate::memory::give_back();
+    Catalogue::unpacked(parts).ok_or_else(|| "its parts do not go together".to_owned())
 }
 
 /// Writes copies of the catalogue, not too often.
@@ -215,7 +216,7 @@ pub fn write(store: &Store, ensemble: &Ensemble, catalogue: &Catalogue, changes:
     }
     let path = store.folder().join(NAME);
     let fresh = store.folder().join(format!("{NAME}.new"));
-    let token = new_token();
+    let token = Token::new();
     let written = write_file(&fresh, token, ensemble, catalogue).and_then(|()| {
         fs::rename(&fresh, &path)?;
         File::open(store.folder())?.sync_all()
@@ -241,15 +242,4 @@ fn write_file(path: &Path, token: Token, ensemble: &Ensemble, catalogue: &Catalo
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&header(token, ensemble, &parts))?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
-}
-
-/// Never the same twice.
-fn new_token() -> Token {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let word = || RandomState::new().hash_one((time, std::process::id())).to_le_bytes();
-    let mut token = [0; 16];
-    let (first, second) = token.split_at_mut(8);
-    first.copy_from_slice(&word());
-    second.copy_from_slice(&word());
-    token
 }

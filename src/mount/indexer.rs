@@ -76,6 +76,8 @@ impl Indexer {
         {
             keeping.keep(&self.store, &ensemble, &catalogue, changes);
         }
+        // A pass over many files leaves much behind.
+        crate::memory::give_back();
     }
 
     fn serve(&self, requests: &Receiver<Request>, keeping: &mut Keeping) {

@@ -13,8 +13,8 @@ use super::{JournalEntry, JournalEvent, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
 
 /// The schema this program writes, and the newest it reads. A change of what the trees hold raises it. Since 2 an
-/// analysis has an embedding.
-pub(super) const SCHEMA: u32 = 2;
+/// analysis has an embedding. Since 3 a copy of the catalogue is vouched for, which an older program would not take back.
+pub(super) const SCHEMA: u32 = 3;
 
 /// The oldest schema whose analyses can be read.
 const OLDEST_ANALYSES: u32 = 2;

@@ -1,8 +1,9 @@
 //! The trees of the database and what each holds.
 
+use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -65,7 +66,28 @@ pub struct Known {
 }
 
 /// Says of a copy of the catalogue that it is of what the store holds now.
-pub type Token = [u8; 16];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token([u8; 16]);
+
+impl Token {
+    /// One that never was.
+    pub fn new() -> Self {
+        let mut token = [0; 16];
+        token.as_chunks_mut::<8>().0.iter_mut().for_each(|half| *half = new_key());
+        Self(token)
+    }
+
+    /// To be written down.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Whether there is such a copy, and what is written meanwhile.
 #[derive(Debug, Default)]
@@ -90,8 +112,8 @@ pub struct Store {
     folder: PathBuf,
     journal: Mutex<Journal>,
     vouched: Mutex<Vouched>,
-    /// Whether what is written beside samples of who has heard them holds.
-    ears_hold: AtomicBool,
+    /// Mixed into what is written beside samples of who has heard them: another number makes all of that mean nothing.
+    ears_key: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -102,6 +124,15 @@ impl std::fmt::Debug for Store {
 
 /// Where the word on a copy of the catalogue is kept.
 const CATALOGUE: &str = "catalogue";
+
+/// Where it is kept what the word on who has heard a sample is mixed with.
+const EARS_KEY: &str = "ears";
+
+/// Bytes that are never the same twice.
+fn new_key() -> [u8; 8] {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RandomState::new().hash_one((time, std::process::id())).to_le_bytes()
+}
 
 /// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
 const SAME_TIME: f64 = 1e-3;
@@ -115,7 +146,9 @@ impl Store {
         let tree = |name: &str| db.open_tree(name).map_err(|error| StoreError::sled(&folder, error));
         let meta = tree("meta")?;
         let token = meta.get(CATALOGUE).map_err(|error| StoreError::sled(&folder, error))?;
-        let token = token.and_then(|token| Token::try_from(&token[..]).ok());
+        let token = token.and_then(|token| token[..].try_into().ok().map(Token));
+        let ears_key = meta.get(EARS_KEY).map_err(|error| StoreError::sled(&folder, error))?;
+        let ears_key = ears_key.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
         Ok(Self {
             meta,
             samples: tree("samples")?,
@@ -126,7 +159,7 @@ impl Store {
             folder,
             journal: Mutex::new(journal),
             vouched: Mutex::new(Vouched { token, ..Vouched::default() }),
-            ears_hold: AtomicBool::new(true),
+            ears_key: AtomicU64::new(ears_key),
         })
     }
 
@@ -165,8 +198,8 @@ impl Store {
 
     /// Forgets what was heard, of which an older schema tells too little: it is heard again.
     pub(super) fn forget_analyses(&self) -> Result<(), StoreError> {
+        self.doubt_ears()?;
         self.changing(|| self.analyses.clear().map_err(|error| self.failed(error)))?;
-        self.ears_hold.store(false, Ordering::Relaxed);
         self.flush()
     }
 
@@ -202,19 +235,25 @@ impl Store {
 
     /// Every sample, ordered by path bytes, with who has heard it.
     pub fn known(&self) -> impl Iterator<Item = Result<Known, StoreError>> + '_ {
-        let hold = self.ears_hold.load(Ordering::Relaxed);
+        let key = self.ears_key.load(Ordering::Relaxed);
         self.samples.iter().map(move |item| {
             let (path, value) = item.map_err(|error| self.failed(error))?;
             let (entry, rest) = postcard::take_from_bytes(&value).map_err(|error| self.damaged(&error))?;
-            let ears = rest.try_into().ok().filter(|_| hold).map_or(0, u64::from_le_bytes);
+            let ears = rest.try_into().map_or(0, |ears| u64::from_le_bytes(ears) ^ key);
             Ok(Known { path: path.to_vec(), entry, ears })
         })
     }
 
-    /// From now on it is looked up what was heard of each sample, whatever is written beside it: an analysis that
-    /// should be there is not.
-    pub fn doubt_ears(&self) {
-        self.ears_hold.store(false, Ordering::Relaxed);
+    /// An analysis that should be there is not: from now on, in later processes too, it is looked up who has heard a
+    /// sample, whatever is written beside it.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn doubt_ears(&self) -> Result<(), StoreError> {
+        let key = u64::from_le_bytes(new_key());
+        self.meta.insert(EARS_KEY, &key.to_be_bytes()).map_err(|error| self.failed(error))?;
+        self.ears_key.store(key, Ordering::Relaxed);
+        Ok(())
     }
 
     /// One sample.
@@ -268,11 +307,12 @@ impl Store {
 
     fn put_samples(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
+        let key = self.ears_key.load(Ordering::Relaxed);
         for (path, entry, ears) in samples {
             let mut value = self.encode(entry)?;
             // A version that knows nothing of it passes over what follows an entry.
             if *ears != 0 {
-                value.extend_from_slice(&ears.to_le_bytes());
+                value.extend_from_slice(&(ears ^ key).to_le_bytes());
             }
             batch.insert(*path, value);
         }
@@ -333,7 +373,7 @@ impl Store {
         if vouched.writing > 0 || vouched.unsure || vouched.changes != changes {
             return Ok(false);
         }
-        self.meta.insert(CATALOGUE, &token).map_err(|error| self.failed(error))?;
+        self.meta.insert(CATALOGUE, &token.0).map_err(|error| self.failed(error))?;
         // Whatever happens now, it may be there and has to be taken back.
         vouched.token = Some(token);
         self.flush()?;

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::assigned::Assigned;
 use super::catalogue::{Catalogue, SAME_NAME};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
@@ -16,7 +17,7 @@ use super::names::{NAME_MAX, cut, tagged};
 use super::sample::{SampleRef, folder_of};
 use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Name, Names, Node, Place, Tree, View, mix};
 use crate::archive::ContentHash;
-use crate::rules::{FolderId, Layout, Reason, Router, Subject, Verdict};
+use crate::rules::{FolderId, Layout, Reason, Router, Verdict};
 use crate::store::Override;
 
 /// How many samples `_uncertain/` shows.
@@ -44,34 +45,35 @@ pub struct ViewInput<'a> {
 }
 
 impl ViewInput<'_> {
-    /// What the rules look at in a sample.
-    fn subject<'s>(&'s self, sample: SampleRef<'s>) -> Subject<'s> {
+    /// What the rules say of a sample.
+    fn verdict(&self, sample: &SampleRef<'_>) -> Verdict {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        sample.subject(said.map(|said| &said.label[..]))
+        self.router.route(&sample.subject(said.map(|said| &said.label[..])))
     }
 
     /// Makes the view.
     pub fn build(self) -> View {
         let started = Instant::now();
-        let verdicts = self.verdicts();
+        let routed_to = self.route();
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
-        let places = builder.class_folders(&verdicts);
-        builder.uncertain(&verdicts);
+        let places = builder.class_folders(&routed_to);
+        builder.uncertain(&routed_to);
         let Finished { dirs, placed, entries, names, generated } = builder.finish(&places);
         drop(places);
+        let assigned: Vec<Assigned> = routed_to.into_iter().map(|routed| routed.assigned).collect();
         let by_ino = dirs.iter().enumerate().map(|(id, dir)| (dir.ino, DirId(id as u32))).collect();
         let built = Instant::now();
         let generated_inos =
             generated.iter().map(|file| (ino::of_generated(file.path(&self.router).as_bytes()), *file)).collect();
-        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let numbers = Numbers::count(&self.catalogue, &self.router, &assigned, &self.labels);
         let counted = Instant::now();
         let tree = Tree {
             catalogue: self.catalogue,
             router: self.router,
             labels: self.labels,
-            verdicts,
+            assigned,
             dirs,
             placed,
             entries,
@@ -87,31 +89,30 @@ impl ViewInput<'_> {
         View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error, times }
     }
 
-    fn verdicts(&self) -> Vec<Verdict> {
-        let blank = Verdict {
-            folder: 0,
-            reason: Reason::Hidden,
-            label: None,
-            confidence: 0.0,
-            margin: 0.0,
-            entropy: 0.0,
-            below_threshold: false,
-            out_of_target: false,
-            route: None,
-        };
-        let mut verdicts = self.catalogue.each(blank, |sample| self.router.route(&self.subject(sample)));
+    fn route(&self) -> Vec<Routed> {
+        let mut routed = self.catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample| {
+            let verdict = self.verdict(&sample);
+            Routed { assigned: (&verdict).into(), margin: verdict.margin }
+        });
         if self.router.hide_duplicates() {
-            let mut first = vec![false; verdicts.len()];
+            let mut first = vec![false; routed.len()];
             self.catalogue.by_hash().iter().for_each(|&id| first[id as usize] = true);
             let hashed = self.catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.has_hash(place)));
-            for ((verdict, hashed), first) in verdicts.iter_mut().zip(hashed).zip(first) {
+            for ((routed, hashed), first) in routed.iter_mut().zip(hashed).zip(first) {
                 if hashed && !first {
-                    verdict.reason = Reason::Hidden;
+                    routed.assigned.reason = Reason::Hidden;
                 }
             }
         }
-        verdicts
+        routed
     }
+}
+
+/// What making a view needs of a verdict.
+#[derive(Debug, Clone, Copy)]
+struct Routed {
+    assigned: Assigned,
+    margin: f32,
 }
 
 /// A folder while its content is collected.
@@ -210,12 +211,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The folder of each sample, or [`NOWHERE`].
-    fn class_folders(&mut self, verdicts: &[Verdict]) -> Vec<u32> {
+    fn class_folders(&mut self, routed: &[Routed]) -> Vec<u32> {
         let router = Arc::clone(&self.input.router);
         let folders: Vec<DirId> =
             router.folders().iter().map(|folder| self.path(DirId::ROOT, folder.as_bytes())).collect();
         let catalogue = Arc::clone(&self.input.catalogue);
-        let mut places = Vec::with_capacity(verdicts.len());
+        let mut places = Vec::with_capacity(routed.len());
         // Samples come in path order: nearly always the folder is that of the sample before. Folders of the archive
         // are told apart by number.
         let mut last: Vec<Option<(u32, DirId)>> = vec![None; folders.len()];
@@ -224,12 +225,12 @@ impl<'a> Builder<'a> {
             for place in 0..chunk.len() {
                 let begins = if place == 0 { folder_of(chunk.path(0)) != before } else { chunk.begins_folder(place) };
                 number += u32::from(begins);
-                let verdict = &verdicts[places.len()];
-                if verdict.reason == Reason::Hidden || !chunk.is_present(place) {
+                let assigned = &routed[places.len()].assigned;
+                if assigned.reason == Reason::Hidden || !chunk.is_present(place) {
                     places.push(NOWHERE);
                     continue;
                 }
-                let folder = usize::from(verdict.folder);
+                let folder = usize::from(assigned.folder);
                 let dir = match last[folder] {
                     Some((known, dir)) if known == number => dir,
                     _ => {
@@ -261,17 +262,16 @@ impl<'a> Builder<'a> {
 
     /// The samples the model is least sure of: the smallest distance between the first two folders' probabilities.
     /// What a person or a route decided is not asked again.
-    fn uncertain(&mut self, verdicts: &[Verdict]) {
+    fn uncertain(&mut self, routed: &[Routed]) {
         let uncertain = self.dir(DirId::ROOT, b"_uncertain");
-        let asked = |verdict: &Verdict| {
-            matches!(verdict.reason, Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name)
+        let asked = |routed: &Routed| {
+            matches!(routed.assigned.reason, Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name)
         };
         let catalogue = Arc::clone(&self.input.catalogue);
         let present = catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.is_present(place)));
-        let asked = present.zip(verdicts).zip(0u32..).filter(|((present, verdict), _)| *present && asked(verdict));
+        let asked = present.zip(routed).zip(0u32..).filter(|((present, routed), _)| *present && asked(routed));
         let mut ids: Vec<u32> = asked.map(|(_, id)| id).collect();
-        let order =
-            |a: &u32, b: &u32| verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b));
+        let order = |a: &u32, b: &u32| routed[*a as usize].margin.total_cmp(&routed[*b as usize].margin).then(a.cmp(b));
         if ids.len() > UNCERTAIN_MAX {
             ids.select_nth_unstable_by(UNCERTAIN_MAX, order);
             ids.truncate(UNCERTAIN_MAX);

@@ -1,15 +1,16 @@
 //! A few thousand samples side by side, packed: what they share the layout of is not kept for each.
 //!
-//! A boxed sample costs about 500 bytes beside its path. Here one costs 210 with 34 labels and a 16-byte hash: 136 of
+//! A boxed sample costs about 500 bytes beside its path. Here one costs 191 with 34 labels and a 16-byte hash: 136 of
 //! them are the probabilities, which are kept exactly, for records show them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::generated::manifest_line;
 use super::ino::{self, Ino};
 use super::sample::{SampleRef, best_label, folder_of, name_of};
 use crate::archive::{ContentHash, HashAlgorithm};
-use crate::audio::Attributes;
+use crate::audio::{Attributes, Codec};
 use crate::index::{GateAnswer, Status};
 
 /// Values of several samples one after another.
@@ -82,6 +83,68 @@ impl<T: Copy> Runs<T> {
     }
 }
 
+/// Sizes in bytes: most samples are shorter than 4 GiB.
+#[derive(Debug)]
+enum Sizes {
+    Short(Box<[u32]>),
+    Long(Box<[u64]>),
+}
+
+impl Sizes {
+    fn new(sizes: impl Iterator<Item = u64> + Clone) -> Self {
+        let short: Option<Box<[u32]>> = sizes.clone().map(|size| u32::try_from(size).ok()).collect();
+        short.map_or_else(|| Self::Long(sizes.collect()), Self::Short)
+    }
+
+    fn get(&self, place: usize) -> u64 {
+        match self {
+            Self::Short(sizes) => u64::from(sizes[place]),
+            Self::Long(sizes) => sizes[place],
+        }
+    }
+}
+
+/// Attributes side by side. Of rates, channels and codecs there are few combinations.
+#[derive(Debug)]
+struct Measured {
+    /// Place in `formats`, or [`Measured::NONE`].
+    format: Box<[u16]>,
+    formats: Box<[(u32, u16, Codec)]>,
+    duration_sec: Box<[f64]>,
+    /// Level, centroid and rolloff.
+    sound: Box<[[f32; 3]]>,
+}
+
+impl Measured {
+    const NONE: u16 = u16::MAX;
+
+    fn new(all: impl ExactSizeIterator<Item = Option<Attributes>>) -> Self {
+        let mut formats: Vec<(u32, u16, Codec)> = Vec::new();
+        let mut numbers: HashMap<(u32, u16, Codec), u16> = HashMap::new();
+        let (mut format, mut durations, mut sounds) =
+            (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for attributes in all {
+            // A chunk has fewer samples than there are numbers.
+            format.push(attributes.as_ref().map_or(Self::NONE, |of| {
+                *numbers.entry((of.sample_rate, of.channels, of.codec)).or_insert_with_key(|key| {
+                    formats.push(*key);
+                    (formats.len() - 1) as u16
+                })
+            }));
+            durations.push(attributes.as_ref().map_or(0.0, |of| of.duration_sec));
+            sounds.push(attributes.map_or([0.0; 3], |of| [of.rms_dbfs, of.centroid_hz, of.rolloff_hz]));
+        }
+        Self { format: format.into(), formats: formats.into(), duration_sec: durations.into(), sound: sounds.into() }
+    }
+
+    fn get(&self, place: usize) -> Option<Attributes> {
+        let &(sample_rate, channels, codec) = self.formats.get(usize::from(self.format[place]))?;
+        let [rms_dbfs, centroid_hz, rolloff_hz] = self.sound[place];
+        let duration_sec = self.duration_sec[place];
+        Some(Attributes { duration_sec, rms_dbfs, centroid_hz, rolloff_hz, sample_rate, channels, codec })
+    }
+}
+
 /// What a byte says of each sample: status, algorithm of the hash, and two flags.
 mod bits {
     pub const STATUS: u8 = 0b0000_0111;
@@ -97,18 +160,17 @@ mod bits {
 #[derive(Debug)]
 pub(super) struct Chunk {
     paths: Runs<u8>,
-    sizes: Box<[u64]>,
+    sizes: Sizes,
     mtimes: Box<[i64]>,
     hashes: Runs<u8>,
     /// See [`bits`].
     kinds: Box<[u8]>,
-    attributes: Box<[Option<Attributes>]>,
+    attributes: Measured,
     probs: Runs<f32>,
     /// Of every sample, or empty where none has any.
     gates: Box<[Option<GateAnswer>]>,
     /// Of those that have one, ordered by place; equal ones are kept once.
     errors: Box<[(u32, Arc<str>)]>,
-    inos: Box<[Ino]>,
     totals: OnceLock<Totals>,
 }
 
@@ -168,7 +230,7 @@ impl Chunk {
         let digests: Vec<&[u8]> = samples.iter().map(digest_of).collect();
         let gates: Vec<Option<GateAnswer>> = samples.iter().map(|sample| sample.gate).collect();
         let mut errors: Vec<(u32, Arc<str>)> = Vec::new();
-        let mut texts: std::collections::HashMap<&str, Arc<str>> = std::collections::HashMap::new();
+        let mut texts: HashMap<&str, Arc<str>> = HashMap::new();
         for (place, sample) in samples.iter().enumerate() {
             if let Some(error) = sample.error {
                 errors.push((place as u32, Arc::clone(texts.entry(error).or_insert_with(|| error.into()))));
@@ -180,15 +242,14 @@ impl Chunk {
         };
         Self {
             paths: Runs::new(samples.iter().map(|sample| sample.path)),
-            sizes: samples.iter().map(|sample| sample.size).collect(),
+            sizes: Sizes::new(samples.iter().map(|sample| sample.size)),
             mtimes: samples.iter().map(|sample| sample.mtime_ns).collect(),
             hashes: Runs::new(digests.iter().copied()),
             kinds: samples.iter().map(kind).collect(),
-            attributes: samples.iter().map(|sample| sample.attributes.cloned()).collect(),
+            attributes: Measured::new(samples.iter().map(|sample| sample.attributes)),
             probs: Runs::new(samples.iter().map(|sample| sample.probs)),
             gates: if gates.iter().all(Option::is_none) { [].into() } else { gates.into() },
             errors: errors.into(),
-            inos: [].into(),
             totals: OnceLock::new(),
         }
         .finished()
@@ -198,7 +259,8 @@ impl Chunk {
     pub(super) fn from_parts(parts: Parts) -> Option<Self> {
         let Parts { paths, sizes, mtimes, hashes, statuses, attributes, probs, gates, errors } = parts;
         let len = statuses.len();
-        let fits = len > 0
+        // More would not be told apart by the numbers of their formats.
+        let fits = (1..usize::from(Measured::NONE)).contains(&len)
             && [sizes.len(), mtimes.len(), hashes.len(), attributes.len()].iter().all(|part| *part == len)
             && (gates.is_empty() || gates.len() == len)
             && errors.is_sorted_by(|a, b| a.0 < b.0)
@@ -213,13 +275,12 @@ impl Chunk {
             kinds: statuses.iter().zip(&hashes).map(kind).collect(),
             hashes: Runs::new(hashes.iter().map(|hash| hash.as_ref().map_or(&[][..], ContentHash::as_bytes))),
             paths,
-            sizes,
+            sizes: Sizes::new(sizes.iter().copied()),
             mtimes,
-            attributes,
+            attributes: Measured::new(attributes.iter().copied()),
             probs,
             gates,
             errors,
-            inos: [].into(),
             totals: OnceLock::new(),
         };
         let ordered = (1..len).all(|place| chunk.path(place - 1) < chunk.path(place));
@@ -228,7 +289,6 @@ impl Chunk {
 
     /// With what is computed from the rest.
     fn finished(mut self) -> Self {
-        self.inos = (0..self.len()).map(|place| ino::of_sample(self.path(place), 0)).collect();
         for (place, _) in &self.errors {
             self.kinds[*place as usize] |= bits::ERROR;
         }
@@ -254,11 +314,7 @@ impl Chunk {
 
     /// The inode number that the path gives, before collisions are looked for.
     pub(super) fn ino(&self, place: usize) -> Ino {
-        self.inos[place]
-    }
-
-    pub(super) fn inos(&self) -> &[Ino] {
-        &self.inos
+        ino::of_sample(self.path(place), 0)
     }
 
     pub(super) fn status(&self, place: usize) -> Status {
@@ -301,12 +357,12 @@ impl Chunk {
         });
         SampleRef {
             path: self.path(place),
-            size: self.sizes[place],
+            size: self.sizes.get(place),
             mtime_ns: self.mtimes[place],
             hash: self.hash(place),
             status: self.status(place),
             error: error.flatten(),
-            attributes: self.attributes[place].as_ref(),
+            attributes: self.attributes.get(place),
             probs: self.probs.get(place),
             gate: self.gates.get(place).copied().flatten(),
         }
@@ -324,16 +380,16 @@ impl Chunk {
         &self.probs
     }
 
-    pub(super) fn sizes(&self) -> &[u64] {
-        &self.sizes
+    pub(super) fn size(&self, place: usize) -> u64 {
+        self.sizes.get(place)
     }
 
     pub(super) fn mtimes(&self) -> &[i64] {
         &self.mtimes
     }
 
-    pub(super) fn attributes(&self) -> &[Option<Attributes>] {
-        &self.attributes
+    pub(super) fn attributes(&self, place: usize) -> Option<Attributes> {
+        self.attributes.get(place)
     }
 
     pub(super) fn gates(&self) -> &[Option<GateAnswer>] {
@@ -358,8 +414,8 @@ impl Chunk {
                 totals.present += 1;
                 totals.failed += u64::from(status.is_error());
                 totals.hashed += u64::from(self.has_hash(place));
-                totals.bytes += self.sizes[place];
-                let seconds = self.attributes[place].as_ref().map_or(0.0, |attributes| attributes.duration_sec);
+                totals.bytes += self.sizes.get(place);
+                let seconds = self.attributes.duration_sec[place];
                 // What is negative or no number counts as nothing.
                 totals.nanoseconds += u128::from((seconds * 1e9).round() as u64);
                 let probs = self.probs.get(place);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::assigned::Assigned;
 use super::catalogue::Catalogue;
 use super::sample::SampleRef;
 use super::tree::View;
 use crate::index::Status;
-use crate::rules::{FolderId, Reason, Router, Verdict};
+use crate::rules::{FolderId, Reason, Router};
 
 /// A file that drumfs makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,23 +111,23 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn count(catalogue: &Catalogue, router: &Router, verdicts: &[Verdict], labels: &[String]) -> Self {
+    pub(super) fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
         let totals = catalogue.totals();
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
         let mut manifest_len = folders.clone();
         let chunks = catalogue.chunks().all().iter();
         let lines = chunks.flat_map(|chunk| (0..chunk.len()).map(|place| chunk.line_len(place)));
-        for (line_len, verdict) in lines.zip(verdicts) {
+        for (line_len, assigned) in lines.zip(assigned) {
             if line_len == 0 {
                 continue;
             }
-            reasons[verdict.reason as usize] += 1;
-            if verdict.reason != Reason::Hidden
-                && let Some(count) = folders.get_mut(usize::from(verdict.folder))
+            reasons[assigned.reason as usize] += 1;
+            if assigned.reason != Reason::Hidden
+                && let Some(count) = folders.get_mut(usize::from(assigned.folder))
             {
                 *count += 1;
-                manifest_len[usize::from(verdict.folder)] += line_len;
+                manifest_len[usize::from(assigned.folder)] += line_len;
             }
         }
         let counted = |names: &[&'static str], counts: &[u64]| -> BTreeMap<&'static str, u64> {

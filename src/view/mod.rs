@@ -1,6 +1,7 @@
 //! The virtual tree for one state of catalogue and rules: immutable, swapped whole. Knows nothing of FUSE and does no
 //! I/O.
 
+mod assigned;
 mod build;
 mod catalogue;
 mod chunk;
@@ -12,6 +13,7 @@ mod packed;
 mod sample;
 mod tree;
 
+pub use assigned::Assigned;
 pub use build::ViewInput;
 pub use catalogue::{Builder, Catalogue, Samples};
 pub use generated::{Generated, Numbers, error_line};

@@ -1,8 +1,12 @@
 //! From an inode number to the sample that has it: an open-addressing table of ids, six bytes a sample.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::catalogue::Chunks;
+use super::chunk::Chunk;
 use super::ino::{self, Ino};
 
 /// The id of every sample by its inode number.
@@ -27,15 +31,15 @@ impl ByIno {
         let len = chunks.len();
         let mut table = Self { slots: vec![EMPTY; len + len / 2 + 1].into(), salted: BTreeMap::new() };
         let mut colliding = Vec::new();
-        let mut id = 0u32;
-        for chunk in chunks.all() {
-            for &ino in chunk.inos() {
-                if !table.put(chunks, ino, id) {
-                    colliding.push(id);
-                }
-                id += 1;
+        let own = |chunk: &Arc<Chunk>| (0..chunk.len()).map(|place| chunk.ino(place)).collect();
+        let own: Vec<Vec<Ino>> = chunks.all().par_iter().map(own).collect();
+        let own = own.concat();
+        for (id, &ino) in (0u32..).zip(&own) {
+            if !table.put(|other| own[other as usize], ino, id) {
+                colliding.push(id);
             }
         }
+        drop(own);
         for id in colliding {
             let path = chunks.path(id);
             // No more samples than there are can be in the way.
@@ -45,14 +49,16 @@ impl ByIno {
             });
             if let Some(ino) = free {
                 table.salted.insert(id, ino);
-                table.put(chunks, ino, id);
+                let salted = table.salted.clone();
+                let of = |id| salted.get(&id).copied().unwrap_or_else(|| chunks.own_ino(id));
+                table.put(of, ino, id);
             }
         }
         table
     }
 
-    /// Puts an id where nobody has the number; whether nobody has.
-    fn put(&mut self, chunks: &Chunks, ino: Ino, id: u32) -> bool {
+    /// Puts an id where nobody has its number; whether nobody has. `of` tells the numbers of those that were put.
+    fn put(&mut self, of: impl Fn(u32) -> Ino, ino: Ino, id: u32) -> bool {
         let mut slot = home(ino, self.slots.len());
         loop {
             match self.slots[slot] {
@@ -60,7 +66,7 @@ impl ByIno {
                     self.slots[slot] = id;
                     return true;
                 }
-                other if self.ino(chunks, other) == ino => return false,
+                other if of(other) == ino => return false,
                 _ => slot = if slot + 1 == self.slots.len() { 0 } else { slot + 1 },
             }
         }

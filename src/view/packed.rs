@@ -47,12 +47,13 @@ fn write(chunk: &Chunk) -> Vec<u8> {
     put(&mut out, [len as u32].map(u32::to_le_bytes));
     put(&mut out, (0..len).map(|place| (chunk.path(place).len() as u32).to_le_bytes()));
     out.extend_from_slice(chunk.paths().values());
-    put(&mut out, chunk.sizes().iter().map(|size| size.to_le_bytes()));
+    put(&mut out, (0..len).map(|place| chunk.size(place).to_le_bytes()));
     put(&mut out, chunk.mtimes().iter().map(|mtime| mtime.to_le_bytes()));
     out.extend((0..len).map(|place| chunk.status(place) as u8));
     out.extend((0..len).map(|place| chunk.hash(place).map_or(0, |hash| hash.algorithm() as u8 + 1)));
     (0..len).for_each(|place| out.extend_from_slice(chunk.digest(place)));
-    write_attributes(&mut out, chunk.attributes());
+    let attributes: Vec<Option<Attributes>> = (0..len).map(|place| chunk.attributes(place)).collect();
+    write_attributes(&mut out, &attributes);
     put(&mut out, (0..len).map(|place| (chunk.probs().get(place).len() as u32).to_le_bytes()));
     put(&mut out, chunk.probs().values().iter().map(|prob| prob.to_le_bytes()));
     out.push(u8::from(!chunk.gates().is_empty()));

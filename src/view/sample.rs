@@ -44,7 +44,7 @@ pub struct SampleRef<'a> {
     /// Why it failed, where it did.
     pub error: Option<&'a str>,
     /// What can be said without a model.
-    pub attributes: Option<&'a Attributes>,
+    pub attributes: Option<Attributes>,
     /// Calibrated probabilities of the fine labels in label order; empty where nothing was classified.
     pub probs: &'a [f32],
     /// What the gate says; none where there is no gate, or nothing was classified.
@@ -82,7 +82,7 @@ impl Sample {
             hash: self.hash,
             status: self.status,
             error: self.error.as_deref(),
-            attributes: self.attributes.as_ref(),
+            attributes: self.attributes,
             probs: &self.probs,
             gate: self.gate,
         }
@@ -90,7 +90,16 @@ impl Sample {
 
     /// What the rules look at, with what a person said of it.
     pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
-        self.borrowed().subject(said)
+        Subject {
+            path: &self.path,
+            size: self.size,
+            status: self.status,
+            attributes: self.attributes.as_ref(),
+            probs: &self.probs,
+            override_label: said,
+            gate_refused: self.gate.is_some_and(|gate| gate.refused),
+            gate_probability: self.gate.map(|gate| gate.probability),
+        }
     }
 
     /// Whether it is shown: everything but what is known to be missing.
@@ -115,7 +124,7 @@ impl<'a> SampleRef<'a> {
             hash: self.hash,
             status: self.status,
             error: self.error.map(Box::from),
-            attributes: self.attributes.cloned(),
+            attributes: self.attributes,
             probs: self.probs.into(),
             gate: self.gate,
         }
@@ -142,12 +151,12 @@ impl<'a> SampleRef<'a> {
     }
 
     /// What the rules look at, with what a person said of it.
-    pub fn subject(&self, said: Option<&'a str>) -> Subject<'a> {
+    pub fn subject<'s>(&'s self, said: Option<&'s str>) -> Subject<'s> {
         Subject {
             path: self.path,
             size: self.size,
             status: self.status,
-            attributes: self.attributes,
+            attributes: self.attributes.as_ref(),
             probs: self.probs,
             override_label: said,
             gate_refused: self.gate.is_some_and(|gate| gate.refused),

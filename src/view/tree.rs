@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use super::assigned::Assigned;
 use super::catalogue::Catalogue;
 use super::generated::{Generated, Numbers};
 use super::ino::{self, Ino, ROOT};
 use super::names::EXTENSION_MAX;
 use super::sample::SampleRef;
-use crate::rules::{FolderId, Reason, Router, Verdict};
+use crate::rules::{FolderId, Reason, Router};
 
 /// A folder of one view. Numbers are places in this view only; what stays is the inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,7 +118,7 @@ pub(super) struct Tree {
     pub catalogue: Arc<Catalogue>,
     pub router: Arc<Router>,
     pub labels: Arc<[String]>,
-    pub verdicts: Vec<Verdict>,
+    pub assigned: Vec<Assigned>,
     pub dirs: Vec<Dir>,
     /// The samples of one folder after another.
     pub placed: Vec<u32>,
@@ -183,8 +184,8 @@ impl View {
     }
 
     /// What the rules say of a sample.
-    pub fn verdict(&self, sample: u32) -> &Verdict {
-        &self.tree.verdicts[sample as usize]
+    pub fn assigned(&self, sample: u32) -> Assigned {
+        self.tree.assigned[sample as usize]
     }
 
     /// The sample with this id.
@@ -328,8 +329,8 @@ impl View {
     /// Every sample placed in a folder of the rules, in path order.
     pub fn placed_in(&self, folder: FolderId) -> impl Iterator<Item = SampleRef<'_>> {
         let samples = self.tree.catalogue.samples();
-        let here = move |verdict: &Verdict| verdict.folder == folder && verdict.reason != Reason::Hidden;
-        samples.iter().zip(&self.tree.verdicts).filter_map(move |(s, v)| (here(v) && s.is_present()).then_some(s))
+        let here = move |assigned: &Assigned| assigned.folder == folder && assigned.reason != Reason::Hidden;
+        samples.iter().zip(&self.tree.assigned).filter_map(move |(s, a)| (here(a) && s.is_present()).then_some(s))
     }
 }
 
