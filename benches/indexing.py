@@ -4,34 +4,35 @@
     pip install -r benches/requirements.txt
     cargo build --release
     python benches/indexing.py --make 5000 /tmp/bench --from tests/archive
-    python benches/indexing.py /tmp/bench --threads 2 --rounds 5 [--best-case]
+    python benches/indexing.py /tmp/bench --threads 2 --rounds 5 [--best-case] [--stages]
 
 `--make` decodes the given sounds and writes N distinct 16-bit WAVs at 44,100 Hz from them: each is one of the sounds at
 a gain and with a little silence before it that no other has, so that no two files have the same bytes.
 
 Each round runs, one after the other and in alternating order: the old pipeline with as many processes as drumfs has
 threads; `drumfs index` with a fresh store; and the same command again, over the unchanged folder. drumfs's time is the
-whole process from start to exit; the old pipeline's leaves out its start (imports, compiling, loading the network).
-All files are read once beforehand, so that both find them in the page cache. On a machine that does other work at the
-same time, trust the ratio per second of CPU time more than the other.
+whole process from start to exit; the old pipeline's leaves out its start (imports, compiling, loading the network). With
+--stages also benches/stages.rs, which takes the same files through the stages of a pass, each more than the one before:
+reading and hashing alone, reading and decoding alone, features, the model; with --against also an earlier build. All files are read once beforehand, so that all
+find them in the page cache. On a machine that does other work at the same time, trust the ratio per second of CPU time more
+than the other.
 
-Prints a table on stderr and one object of JSON on stdout: medians, every round, the ratio, and the peak resident size
-of the indexing pass.
+Prints a table on stderr and one object of JSON on stdout: medians, every round, the ratios, and the peak resident size
+of the indexing pass. --from-json FILE prints the table of an earlier run, with --markdown in Markdown.
 """
 
 import argparse
 import json
 import os
-import platform
-import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import common
+from common import HERE, cpu_name
+
 SAMPLE_RATE = 44_100  # Hz
 
 
@@ -117,12 +118,24 @@ def run_old(folder, processes, best_case):
     return json.loads(finished.stdout)
 
 
-def cpu_name():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return re.search(r"^model name\s*:\s*(.*)$", file.read(), re.MULTILINE).group(1)
-    except (OSError, AttributeError):
-        return platform.processor() or platform.machine()
+def stages_binary():
+    """Builds benches/stages.rs; its path."""
+    command = ["cargo", "bench", "--bench", "stages", "--no-run", "--message-format", "json"]
+    built = subprocess.run(command, cwd=os.path.join(HERE, ".."), stdout=subprocess.PIPE, text=True, check=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return next(message["executable"] for message in messages
+                if message.get("executable") and message["target"]["name"] == "stages")
+
+
+def run_stages(binary, folder, threads):
+    """Files a second of each stage, and for each second of CPU time."""
+    command = [binary, folder, "--threads", str(threads), "--rounds", "1", "--json"]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    figures = {}
+    for stage, rates in report.items():
+        figures[f"{stage}, files_per_sec"] = rates["files_per_sec"][0]
+        figures[f"{stage}, files_per_cpu_sec"] = rates["files_per_cpu_sec"][0]
+    return figures
 
 
 def median(rounds, key):
@@ -134,11 +147,15 @@ def main():
     parser.add_argument("folder", nargs="?", help="the files to index")
     parser.add_argument("--make", nargs=2, metavar=("N", "DIR"), help="write N distinct WAVs into DIR and stop")
     parser.add_argument("--from", dest="source", metavar="SAMPLES_DIR", help="the sounds that --make starts from")
-    parser.add_argument("--drumfs", default=os.path.join(HERE, "..", "target", "release", "drumfs"), help="the binary")
+    parser.add_argument("--drumfs", default=common.DRUMFS, help="the binary")
     parser.add_argument("--threads", type=int, default=2, help="threads of drumfs, processes of the old pipeline")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--best-case", action="store_true", help="the old pipeline computes one spectrogram a file")
     parser.add_argument("--skip-old", action="store_true", help="drumfs alone")
+    parser.add_argument("--stages", action="store_true", help="the stages of a pass, too (builds benches/stages.rs)")
+    parser.add_argument("--against", metavar="FILE", help="an earlier build of drumfs, too")
+    parser.add_argument("--from-json", metavar="FILE", help="measure nothing: the table of this run")
+    parser.add_argument("--markdown", action="store_true", help="the table in Markdown")
     arguments = parser.parse_args()
 
     if arguments.make:
@@ -146,13 +163,13 @@ def main():
             parser.error("--make needs --from SAMPLES_DIR")
         make(int(arguments.make[0]), arguments.make[1], arguments.source)
         return
+    if arguments.from_json:
+        print(table(common.read_json(arguments.from_json), arguments.markdown))
+        return
     if not arguments.folder:
         parser.error("name a folder to index, or --make")
-    program = shutil.which(arguments.drumfs)
-    if program is None:
-        sys.exit(f"{arguments.drumfs} was not found: cargo build --release")
-    program = os.path.abspath(program)
-
+    program = common.drumfs_binary(arguments.drumfs)
+    stages = stages_binary() if arguments.stages else None
     files = count_and_read(arguments.folder)
     rounds = []
     for number in range(arguments.rounds):
@@ -173,7 +190,17 @@ def main():
                 entry["unchanged_seconds"], _, _ = run_drumfs(program, arguments.folder, store, arguments.threads)
                 entry["unchanged_files_per_sec"] = files / entry["unchanged_seconds"]
 
-            for step in (old, new) if number % 2 == 0 else (new, old):
+            def earlier():
+                if arguments.against:
+                    seconds, cpu, _ = run_drumfs(arguments.against, arguments.folder, store + "-earlier", arguments.threads)
+                    entry["earlier_files_per_sec"] = files / seconds
+                    entry["earlier_files_per_cpu_sec"] = files / cpu
+
+            def parts():
+                if stages:
+                    entry.update(run_stages(stages, arguments.folder, arguments.threads))
+
+            for step in (old, earlier, parts, new) if number % 2 == 0 else (new, parts, earlier, old):
                 step()
         if not arguments.skip_old:
             entry["ratio"] = entry["drumfs_files_per_sec"] / entry["old_files_per_sec"]
@@ -189,20 +216,46 @@ def main():
         "median": {key: round(median(rounds, key), 3) for key in rounds[0]},
         "rounds": [{key: round(value, 3) for key, value in entry.items()} for entry in rounds],
     }
-    middle = report["median"]
-    table = [
-        (f"{files:,} files, {arguments.threads} threads, median of {len(rounds)} rounds", ""),
-        *([] if arguments.skip_old else [("old pipeline, files/s", f"{middle['old_files_per_sec']:,.0f}")]),
-        ("drumfs index, files/s", f"{middle['drumfs_files_per_sec']:,.0f}"),
-        *([] if arguments.skip_old else [("ratio (median of the rounds' ratios)", f"{middle['ratio']:.1f}")]),
-        *([] if arguments.skip_old else [("the same per second of CPU time", f"{middle['cpu_ratio']:.1f}")]),
-        ("drumfs index again, unchanged, files/s", f"{middle['unchanged_files_per_sec']:,.0f}"),
-        ("drumfs index again, unchanged, s", f"{middle['unchanged_seconds']:.3f}"),
-        ("drumfs index, peak resident size, MB", f"{middle['drumfs_peak_mb']:,.0f}"),
-    ]
-    for name, value in table:
-        print(f"{name:<60}{value:>12}".rstrip(), file=sys.stderr)
-    print(json.dumps(report))
+    print(table(report, arguments.markdown), file=sys.stdout if arguments.markdown else sys.stderr)
+    if not arguments.markdown:
+        print(json.dumps(report))
+
+
+STAGES = ["read and hash", "read and decode", "features", "model"]
+
+
+def table(report, markdown):
+    """Medians of the rounds; each line's rate against the whole pass of the same round."""
+    rounds, middle = report["rounds"], report["median"]
+
+    def line(name, key):
+        if f"{key}files_per_sec" not in middle:
+            return []
+        against = [entry[f"{key}files_per_sec"] / entry["drumfs_files_per_sec"] for entry in rounds]
+        return [[name, f"{middle[f'{key}files_per_sec']:,.0f}", f"{middle[f'{key}files_per_cpu_sec']:,.0f}",
+                 common.spread(against)]]
+
+    lines = line("old pipeline" + (", at its best" if report["best_case"] else ""), "old_")
+    for stage, what in zip(STAGES, ["read and hash alone", "read and decode alone", "read, hash, decode, features",
+                                    "the same and the model"]):
+        lines += line(what, f"{stage}, ")
+    lines += line("drumfs index of the earlier build", "earlier_")
+    lines += line("drumfs index", "drumfs_")
+    if "ratio" in middle:
+        lines.append(["drumfs index against the old pipeline", f"{middle['ratio']:.1f}", f"{middle['cpu_ratio']:.1f}", ""])
+    lines.append(["drumfs index again, unchanged", f"{middle['unchanged_files_per_sec']:,.0f}", "", ""])
+    lines.append(["drumfs index, peak resident, MB", f"{middle['drumfs_peak_mb']:,.0f}", "", ""])
+    head = [f"{report['files']:,} files, {report['threads']} threads, median of {len(rounds)} rounds", "files/s",
+            "per CPU second", "against drumfs index"]
+    return common.table(head, lines, markdown)
+
+
+def targets(report):
+    """Against the earlier build, where one was measured."""
+    if "earlier_files_per_sec" not in report["median"]:
+        return []
+    ratio = statistics.median(e["drumfs_files_per_sec"] / e["earlier_files_per_sec"] for e in report["rounds"])
+    return [["indexing against the build before", "at least 1.4", f"{ratio:.2f}", "met" if ratio >= 1.4 else "missed"]]
 
 
 if __name__ == "__main__":

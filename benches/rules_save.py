@@ -1,143 +1,268 @@
 #!/usr/bin/env python3
-"""The figures of a mount: how soon a save of rules.yml is seen, and how long an unchanged archive takes to check.
+"""Saves of rules.yml that move two fifths of all samples: how soon they are seen, and who waits meanwhile.
 
     cargo build --release
-    python3 benches/rules_save.py --samples 50000 --saves 20
+    python3 benches/rules_save.py --samples 50000 --json saves.json
+    python3 benches/rules_save.py --samples 1000000 --saves 5 --json saves-million.json
 
-Makes an archive of N distinct tiny WAVs (0.05 s of a decaying tone at 11,025 Hz, 16 bits, about 1.1 KB: what is timed
-does not depend on their length) in 40 packs, indexes it, indexes it again unchanged, mounts it, and saves two rules
-files in turn, each of which moves two fifths of the samples. Needs nothing but Python 3 and Linux.
+Makes an archive of N distinct tiny WAVs (1 KB: what is timed does not depend on their length) in 40 packs, indexes it,
+indexes it again unchanged, mounts it, and saves two rules files in turn, each of which moves 16 of the packs to another
+folder. Four conditions, each of --saves saves:
+  cached            everything in the mount was listed with `ls -lR` before the save: the kernel's memory is full of
+                    names that must be forgotten
+  cold              the kernel's caches were dropped before the save (root alone)
+  cached, callers   as the first, while --callers threads make single calls: stat of a moved sample, the first names of
+  cold, callers     a moved folder, open and read of a moved sample, by its old and its new name, with a pause of --pause
+                    µs after each, so that what is measured is the mount and not the queue for a processor
 
-For every save it measures, in this process:
-  write    from open to the return of close: when it returns every later call sees the new view
-  stat     the first stat of a sample under its new name, and that its old name is gone
-  ls       listing the new folder whole
-and reads `view_build_ms` (routing and tree, without notifying the kernel) from status.json. Everything listed before a
-save was listed in the old view, so the kernel's memory is full of what must be forgotten.
+Of every save, in ms:
+  write        from the call of write to the return of close
+  route, tree, count, parse, store, notify
+               the parts of it, as status.json says (`view_build`, `view_change`): judging every sample by the rules,
+               making the tree, counting; parsing; writing down the rules, synced; telling the kernel what changed
+  rest         write without these parts: the swap of the view, and the way through the kernel and between threads
+  stat         then the first stat of a sample under its new name; its old name must be gone
+  ls           then the first whole listing of the new folder, without attributes
+  again        the same listing again: what `ls` took longer is the kernel learning the names anew
+  total        from write to the end of the first listing, which must be complete
+With callers also:
+  longest      the longest single call that was under way between the call of write and the end of that listing, and
+  before       the longest in the half second before the save: what the machine alone makes of a call
+  correct      from the call of write until every later call was right
+  stale        calls begun after close had returned that still saw the old folders: the latest, after the return. There
+               must be none
 
-Prints a table on stderr and JSON on stdout: medians and worst.
+Prints tables on stdout: medians and worst. Needs Linux, Python 3 and a C compiler.
 """
 
 import argparse
 import json
-import math
 import os
-import shutil
-import statistics
-import struct
 import subprocess
-import sys
-import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-DRUMFS = os.path.join(HERE, "..", "target", "release", "drumfs")
+import common
+import originals
+from common import digits, median, say
+
+PACKS, MOVED = 40, 16
+BEFORE = 0.5  # s that callers run before a save
+AFTER = 0.5  # s that they run after it
+FOLDERS = ["Moved", "Elsewhere"]
 
 
-def wav(number):
-    rate, length = 11025, 551
-    step = 2 * math.pi * (60 + number % 4000) / rate
-    frames = [int(20000 * math.exp(-i / 120) * math.sin(step * i)) for i in range(length)]
-    frames[-2:] = [(number >> 15) & 0x7FFF, number & 0x7FFF]
-    data = struct.pack(f"<{length}h", *frames)
-    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16,
-                       b"data", len(data))
-    return head + data
+def rules(folder, layout):
+    routes = "".join(f'  - {{path: "{originals.folder_of(number, PACKS)}/**", to: {folder}}}\n' for number in range(MOVED))
+    return f"layout: {layout}\nroutes:\n{routes}"
 
 
-def make(folder, count):
-    for number in range(count):
-        pack = os.path.join(folder, f"Pack {number % 40:02}")
-        if number < 40:
-            os.makedirs(pack)
-        with open(os.path.join(pack, f"{number:07}.wav"), "wb") as file:
-            file.write(wav(number))
+def moved_names(samples, layout):
+    """The moved samples' names below the folder they are in."""
+    for number in range(samples):
+        if number % PACKS < MOVED:
+            name = originals.name_of(number)
+            yield name if layout == "flat" else f"{originals.folder_of(number, PACKS)}/{name}"
 
 
-def timed(work):
-    start = time.perf_counter()
-    result = work()
-    return (time.perf_counter() - start) * 1000, result
+def parts_of(status):
+    """What status.json tells of the last change of the view, in ms."""
+    parts = {}
+    for key, value in status.items():
+        if isinstance(value, dict) and key in ("view_build", "view_change"):
+            parts.update({name[:-3]: time for name, time in value.items() if name.endswith("_ms")})
+        elif key.endswith("_ms") and key != "view_build_ms":
+            parts[key[:-3]] = value
+    return parts
+
+
+class Saves:
+    def __init__(self, args, work, mounted, samples):
+        self.args, self.mounted = args, mounted
+        self.calls = common.compile_calls(work)
+        self.names = os.path.join(work, "moved")
+        self.number = 0
+        with open(self.names, "w") as file:
+            self.count = 0
+            for name in moved_names(samples, args.layout):
+                file.write(name + "\n")
+                self.first, self.count = (name if self.count == 0 else self.first), self.count + 1
+        # Both folders have been there once, and the programs are in the page cache.
+        for _ in range(2):
+            self.save(False)
+
+    def listing(self, folder):
+        """Lists a folder whole; the seconds. It must be complete."""
+        done = subprocess.run([self.calls, "tree", os.path.join(self.mounted.at, folder)], stdout=subprocess.PIPE,
+                              check=True)
+        seen = json.loads(done.stdout)
+        assert seen["items"] == self.count, f"{folder} has {seen['items']} of {self.count} samples"
+        return seen["seconds"]
+
+    def save(self, callers):
+        """One save. What it took, in ms."""
+        new, old = FOLDERS[self.number % 2], FOLDERS[(self.number + 1) % 2]
+        text = rules(new, self.args.layout)
+        self.number += 1
+        storm = None
+        if callers:
+            storm = subprocess.Popen([self.calls, "storm", self.mounted.at, self.names, old, new, str(self.args.callers),
+                                      str(self.args.pause)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            assert storm.stdout.readline() == "ready\n"
+            time.sleep(BEFORE)
+        begin, returned = self.mounted.save_rules(text)
+        path = os.path.join(self.mounted.at, new, self.first)
+        stat_begin = time.monotonic()
+        os.stat(path)
+        stat = time.monotonic() - stat_begin
+        assert not os.path.exists(os.path.join(self.mounted.at, old, self.first)), "the old name is still there"
+        ls = self.listing(new)
+        listed = time.monotonic()
+        again = self.listing(new)
+        result = {"write": (returned - begin) * 1e3}
+        if storm:
+            time.sleep(AFTER)
+            out, _ = storm.communicate()
+            result |= self.judge(json.loads(out), begin, returned, listed)
+        parts = parts_of(self.mounted.status())
+        result |= parts
+        result["rest"] = result["write"] - sum(parts.values())
+        result |= {"stat": stat * 1e3, "ls": ls * 1e3, "again": again * 1e3}
+        result["total"] = result["write"] + result["stat"] + result["ls"]
+        return result
+
+    def judge(self, seen, begin, returned, listed):
+        during, before, kind = 0.0, 0.0, ""
+        for call, started, took in seen["slow"]:
+            started, took = started / 1e9, took / 1e9
+            if started + took > begin and started < listed:
+                if took > during:
+                    during, kind = took, call
+            elif started + took <= begin:
+                before = max(before, took)
+        last_old = seen["last_old_ns"] / 1e9
+        result = {"longest": during * 1e3, "longest_kind": kind, "before": before * 1e3,
+                  "correct": max(0.0, last_old - begin) * 1e3, "stale": max(0.0, last_old - returned) * 1e3,
+                  "calls": seen["calls"]}
+        if result["stale"]:
+            result["stale_kind"] = seen["last_old_kind"]
+        return result
+
+    def cache(self):
+        """Every name with its attributes is in the kernel's memory."""
+        with open(os.devnull, "w") as nothing:
+            subprocess.run(["ls", "-lR", self.mounted.at], stdout=nothing, stderr=nothing)
+
+    def run(self):
+        conditions = {}
+        for number in range(self.args.saves):
+            for cold in [False, True]:
+                if cold and not common.may_drop_caches():
+                    continue
+                for callers in [False, True]:
+                    if cold:
+                        common.drop_caches()
+                    else:
+                        self.cache()
+                    name = ("cold" if cold else "cached") + (", callers" if callers else "")
+                    conditions.setdefault(name, []).append(self.save(callers))
+            say(f"save {number + 1} of {self.args.saves} in each condition")
+        return conditions
+
+
+def tables(result, markdown):
+    machine = result["machine"]
+    first = next(iter(result["conditions"].values()))[0]
+    known = ["stat", "ls", "again", "total", "longest", "before", "correct", "stale"]
+    parts = [key for key in first if key not in ("write", "rest", *known)]
+    columns = ["total", "write", *parts, "rest", "stat", "ls", "again"]
+    text = [f"{result['moved']} of {result['samples']} samples moved by each save, {result['saves']} saves in each condition; "
+            f"layout {result['layout']}. ms, median / worst.\n"
+            f"{machine['drumfs']} {machine['commit']}, {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
+            f"Linux {machine['kernel']}, load at the start {machine['load_at_start']}", ""]
+    lines = []
+    for name, saves in result["conditions"].items():
+        lines.append([name] + [pair([save[column] for save in saves if column in save]) for column in columns])
+    text.append(common.table(["", *columns], lines, markdown))
+    lines = []
+    for name, saves in result["conditions"].items():
+        if "longest" in saves[0]:
+            worst = max(saves, key=lambda save: save["longest"])
+            lines.append([name] + [pair([save[column] for save in saves]) for column in known[4:]]
+                         + [worst["longest_kind"], round(median([save["calls"] for save in saves]))])
+    if lines:
+        text += ["", common.table(["", *known[4:], "the longest was", "calls"], lines, markdown)]
+    text += ["", common.table(["target", "at most", "measured (worst)", ""], targets(result), markdown)]
+    text += ["", f"first pass {result['first_pass_files_per_sec']} files/s; unchanged archive checked in "
+             f"{digits(result['unchanged_pass_seconds'])} s ({result['unchanged_pass_files_per_sec']} files/s)"]
+    return "\n".join(text)
+
+
+def pair(values):
+    return f"{digits(median(values))} / {digits(max(values))}" if values else "-"
+
+
+def targets(result):
+    """What issue 4 asks, held against the worst save."""
+    million = result["samples"] > 100_000
+    lines = []
+
+    def add(what, limit, key, conditions):
+        values = [save[key] for name in conditions for save in result["conditions"].get(name, []) if key in save]
+        if values:
+            lines.append([what, f"{limit} ms", f"{digits(max(values))} ms", "met" if max(values) <= limit else "missed"])
+
+    every = list(result["conditions"])
+    share = f"{result['moved']} of {result['samples']}"
+    limit = 1500 if million else 100
+    add(f"{share} moved: complete and correct for every later call", limit, "write", every)
+    add(f"{share} moved: the first whole listing too", limit, "total", every)
+    if million:
+        add("longest single call meanwhile", 250, "longest", every)
+    add("calls after the save that saw the old folders", 0, "stale", every)
+    return lines
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=50000)
-    parser.add_argument("--saves", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=50_000)
+    parser.add_argument("--contents", type=int, help="how many different contents (default: each its own)")
+    parser.add_argument("--saves", type=int, default=10, help="in each condition")
     parser.add_argument("--layout", default="preserve", choices=["preserve", "flat", "by-pack"])
-    parser.add_argument("--archive", help="use or make the archive here, and keep it")
+    parser.add_argument("--callers", type=int, default=6, help="threads that make calls meanwhile")
+    parser.add_argument("--pause", type=int, default=500, metavar="US", help="after each of their calls")
+    parser.add_argument("--archive", metavar="DIR", help="make the archive here, or find it here, and keep it")
+    parser.add_argument("--store", metavar="DIR", help="keep what drumfs heard here, for the next run")
+    parser.add_argument("--work", metavar="DIR", help="where temporary files go")
+    parser.add_argument("--drumfs", default=common.DRUMFS, help="the binary")
+    parser.add_argument("--option", action="append", default=[], help="of drumfs mount, such as --option=--no-open")
+    parser.add_argument("--json", metavar="FILE", help="write the results here")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: tables of these results")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     args = parser.parse_args()
-    work = tempfile.mkdtemp(prefix="drumfs-bench-")
-    archive = args.archive or os.path.join(work, "archive")
-    store, mount = os.path.join(work, "store"), os.path.join(work, "mount")
-    try:
-        if not os.path.isdir(archive):
-            print(f"making {args.samples} files", file=sys.stderr)
-            make(archive, args.samples)
-        index = [DRUMFS, "index", archive, "--store", store, "--json"]
-        first = json.loads(subprocess.run(index, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
-        again = [json.loads(subprocess.run(index, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
-                 for _ in range(3)]
-        subprocess.run([DRUMFS, "mount", archive, mount, "--store", store, "--background"], check=True,
-                       stderr=subprocess.DEVNULL)
-        result = saves(args, mount)
-        result["samples"] = first["found"]
-        result["first_pass_files_per_sec"] = round(first["heard"] / first["seconds"])
-        seconds = statistics.median(run["seconds"] for run in again)
-        result["unchanged_pass_seconds"] = round(seconds, 3)
-        result["unchanged_pass_files_per_sec"] = round(first["found"] / seconds)
-        for key, value in result.items():
-            print(f"{key:40} {value}", file=sys.stderr)
-        print(json.dumps(result))
-    finally:
-        subprocess.run(["umount", "-l", mount], stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def saves(args, mount):
-    control = os.path.join(mount, "_control")
-    status = lambda: json.load(open(os.path.join(control, "status.json")))
-    while status()["indexing"]["passes"] == 0:
-        time.sleep(0.1)
-    packs = [f"Pack {number:02}/**" for number in range(16)]
-    texts = []
-    for folder in ["Moved", "Elsewhere"]:
-        routes = "".join(f"  - {{path: {json.dumps(pack)}, to: {folder}}}\n" for pack in packs)
-        texts.append(f"layout: {args.layout}\nroutes:\n{routes}")
-    inner = "Pack 00/" if args.layout != "flat" else ""
-    times = {"write": [], "stat": [], "ls": [], "view_build": []}
-    for number in range(args.saves + 2):
-        new, old = [("Moved", "Elsewhere"), ("Elsewhere", "Moved")][number % 2]
-        for root, _, files in os.walk(mount):
-            if "_by-id" not in root:
-                for file in files:
-                    os.stat(os.path.join(root, file))
-
-        def save():
-            with open(os.path.join(control, "rules.yml"), "w") as file:
-                file.write(texts[number % 2])
-
-        write, _ = timed(save)
-        sample = f"{inner}0000000.wav"
-        stat, _ = timed(lambda: os.stat(os.path.join(mount, new, sample)))
-        assert not os.path.exists(os.path.join(mount, old, sample)), "the old name is still there"
-        ls, count = timed(lambda: sum(len(files) for _, _, files in os.walk(os.path.join(mount, new))))
-        assert count == status()["folders"][new], (count, status()["folders"])
-        if number >= 2:
-            for key, value in [("write", write), ("stat", stat), ("ls", ls), ("view_build", status()["view_build_ms"])]:
-                times[key].append(value)
-    result = {"saves": args.saves, "moved_by_each": count}
-    for key, values in times.items():
-        result[f"{key}_ms_median"] = round(statistics.median(values), 2)
-        result[f"{key}_ms_worst"] = round(max(values), 2)
-    pid = subprocess.run(["pgrep", "-f", f"as-background.*|drumfs mount .*{mount}"], stdout=subprocess.PIPE, text=True)
-    for number in pid.stdout.split():
-        with open(f"/proc/{number}/status") as file:
-            rss = [line.split()[1] for line in file if line.startswith("VmRSS")]
-        if rss:
-            result["mount_resident_mb"] = int(rss[0]) // 1024
-    return result
+    if args.source:
+        print(tables(common.read_json(args.source), args.markdown))
+        return
+    binary = common.drumfs_binary(args.drumfs)
+    with common.scratch(args.work) as work:
+        archive = os.path.abspath(args.archive or os.path.join(work, "archive"))
+        store = os.path.abspath(args.store or os.path.join(work, "store"))
+        originals.make(archive, args.samples, 1000, args.contents, folders=PACKS, below="")
+        machine = common.machine(binary, archive)
+        first, _ = common.index(binary, archive, store)
+        unchanged = median([common.index(binary, archive, store)[0]["seconds"] for _ in range(3)])
+        with common.Drumfs(binary, archive, os.path.join(work, "mount"), store, *args.option, patience=600) as mounted:
+            mounted.idle()
+            saves = Saves(args, work, mounted, args.samples)
+            conditions = saves.run()
+            memory = mounted.memory()
+        result = {"bench": "rules_save", "machine": machine, "samples": first["found"], "moved": saves.count,
+                  "saves": args.saves, "layout": args.layout, "callers": args.callers, "pause_us": args.pause,
+                  "options": args.option, "conditions": conditions, "memory": memory,
+                  "first_pass_files_per_sec": round(first["heard"] / first["seconds"]),
+                  "unchanged_pass_seconds": unchanged,
+                  "unchanged_pass_files_per_sec": round(first["found"] / unchanged)}
+        common.write_json(args.json, result)
+        print(tables(result, args.markdown))
 
 
 if __name__ == "__main__":

@@ -169,13 +169,21 @@ fn a_place_that_starts_with_a_dash_is_not_an_option() {
 }
 
 #[test]
+fn allow_other_is_passed_on() {
+    let stand_in = StandIn::new(0);
+    assert!(stand_in.helper(&["/a", "/m", "-o", "rw,allow_other,store=/s"]).status.success());
+    let argv = stand_in.argv().unwrap();
+    assert_eq!(argv[1..], ["/a", "/m", "--background", "--store", "/s", "--allow-other"]);
+}
+
+#[test]
 fn what_is_wrong_is_refused_with_32_and_a_reason() {
     assert!(refusal(&["/a", "/m", "-o", "stoer=/x"]).contains("unknown option 'stoer'"));
     assert!(refusal(&["/a", "/m", "-o", "store="]).contains("'store' needs a value"));
     assert!(refusal(&["/a", "/m", "-o", "config"]).contains("'config' needs a value"));
     assert!(refusal(&["/a", "/m", "-o", "store=\"/x"]).contains("no closing quote"));
     assert!(refusal(&["/a", "/m", "-o", "store=\"/x\"y"]).contains("after the closing quote"));
-    assert!(refusal(&["/a", "/m", "-o", "allow_other"]).contains("seen by the user who mounted it alone"));
+    assert!(refusal(&["/a", "/m", "-o", "allow_root"]).contains("allow_other lets root in"));
     assert!(refusal(&["/a", "/m", "-o", "remount,ro"]).contains("remounting is not supported"));
     assert!(refusal(&["/a", "/m", "-o", "setuid=no-such-user-here"]).contains("no such user"));
     assert!(refusal(&["/a"]).contains("one archive and one mount point"));

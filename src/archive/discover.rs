@@ -88,7 +88,7 @@ impl Walk<'_> {
         }
         let path = self.root.absolute(&relative);
         let mut here = Discovery::default();
-        match fs::read_dir(&path) {
+        match self.root.read_dir(&relative) {
             Ok(entries) => {
                 for entry in entries {
                     match entry {
@@ -123,12 +123,13 @@ impl Walk<'_> {
         relative.extend_from_slice(name);
         let file_type = match entry.file_type() {
             Ok(file_type) => file_type,
-            Err(error) => return here.problems.push((entry.path(), error)),
+            Err(error) => return here.problems.push((self.root.absolute(&relative), error)),
         };
         if file_type.is_symlink() {
             here.skipped.links += 1;
         } else if file_type.is_dir() {
-            if self.exclude.iter().all(|excluded| *excluded != entry.path()) {
+            let path = self.root.absolute(&relative);
+            if self.exclude.iter().all(|excluded| *excluded != path) {
                 scope.spawn(move |scope| self.folder(scope, relative));
             }
         } else if !file_type.is_file() {
@@ -142,7 +143,7 @@ impl Walk<'_> {
             let found = match entry.metadata() {
                 Ok(metadata) => Found { path: relative, size: metadata.len(), mtime_ns: mtime_ns(&metadata) },
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-                Err(error) => return here.problems.push((entry.path(), error)),
+                Err(error) => return here.problems.push((self.root.absolute(&relative), error)),
             };
             if named == Named::Audio || (self.known)(&found) {
                 return here.samples.push(found);
@@ -151,7 +152,7 @@ impl Walk<'_> {
                 Ok(true) => here.samples.push(found),
                 Ok(false) => here.skipped.other += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => here.problems.push((entry.path(), error)),
+                Err(error) => here.problems.push((self.root.absolute(&found.path), error)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The root of an archive, and the only way drumfs opens an original: for reading, and never outside the root.
 
 use std::ffi::{CString, OsStr};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -72,14 +72,22 @@ impl ArchiveRoot {
         self.path.join(OsStr::from_bytes(relative))
     }
 
-    /// Opens a sample for reading. No link in the path is followed and nothing above the root is reached, whatever
+    /// Opens a sample for reading, as [`ArchiveRoot::open_with_metadata`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open(&self, relative: &[u8]) -> io::Result<File> {
+        self.open_with_metadata(relative).map(|(file, _)| file)
+    }
+
+    /// Opens a sample for reading, and tells what it is. No link in the path is followed and nothing above the root is reached, whatever
     /// has been put in the place of a folder since the archive was walked. A FIFO that took a file's place does not
     /// block.
     ///
     /// # Errors
     /// What the system says; `InvalidInput` for a path that is empty, absolute or has `..`, and for anything that
     /// is not a regular file.
-    pub fn open(&self, relative: &[u8]) -> io::Result<File> {
+    pub fn open_with_metadata(&self, relative: &[u8]) -> io::Result<(File, Metadata)> {
         let escapes = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
         if relative.split(|&b| b == b'/').any(escapes) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
@@ -97,10 +105,57 @@ impl ArchiveRoot {
             open_beneath(&root, relative, 0)
         }?;
         let file = File::from(file);
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no longer a regular file"));
         }
-        Ok(file)
+        Ok((file, metadata))
+    }
+
+    /// Lists a folder. Like [`ArchiveRoot::open`] it follows no link and reaches nothing above the root, also where a
+    /// folder was swapped for a link a moment ago. The paths of the entries are not those of the archive; an empty path
+    /// is the root.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a path that is absolute or has `..`.
+    pub fn read_dir(&self, relative: &[u8]) -> io::Result<std::fs::ReadDir> {
+        #[cfg(target_os = "linux")]
+        {
+            let escapes = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
+            let root = open_at(None, self.path.as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY)?;
+            let folder = match relative {
+                b"" => root,
+                _ if relative.split(|&b| b == b'/').any(escapes) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
+                }
+                _ => open_beneath(&root, relative, libc::O_DIRECTORY)?,
+            };
+            let opened = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+            // Without /proc there is nothing but the path.
+            if opened.symlink_metadata().is_ok() {
+                return std::fs::read_dir(opened);
+            }
+        }
+        std::fs::read_dir(self.absolute(relative))
+    }
+
+    /// Goes from the root to a path of the archive, and shows `look` the root, every folder on the way and what is at
+    /// the path, as descriptors that can be asked for attributes (O_PATH). No link is followed. An empty path is the
+    /// root.
+    ///
+    /// # Errors
+    /// What the system or `look` says; `InvalidInput` for a path that is absolute or has `..`.
+    pub fn steps(&self, relative: &[u8], look: &mut dyn FnMut(&File) -> io::Result<()>) -> io::Result<()> {
+        let mut at = open_at(None, self.path.as_os_str().as_bytes(), libc::O_DIRECTORY | PATH_ONLY)?.into();
+        look(&at)?;
+        for part in relative.split(|&b| b == b'/').filter(|_| !relative.is_empty()) {
+            if matches!(part, b"" | b"." | b"..") {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a relative path of the archive"));
+            }
+            at = open_at(Some(&at.into()), part, PATH_ONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)?.into();
+            look(&at)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Watching an archive change while it is mounted.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -25,14 +27,17 @@ pub struct Changes {
     pub rescan: bool,
 }
 
-/// Watches until it is dropped.
+/// Watches until it is dropped, also an archive that is unmounted and comes back.
 pub struct Watcher {
-    _inner: notify::RecommendedWatcher,
+    _inner: Arc<Mutex<notify::RecommendedWatcher>>,
     changes: Receiver<Changes>,
 }
 
 /// A burst is over when nothing has happened for this long: a copy in progress is not read half-way.
 const QUIET: Duration = Duration::from_millis(300);
+
+/// How often it is looked whether the root is still the folder that is watched.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl Watcher {
     /// Watches the archive at `root` (absolute, without links).
@@ -42,13 +47,17 @@ impl Watcher {
     pub fn new(root: &Path) -> Result<Self, WatchError> {
         let (sender, events) = unbounded();
         let failed = |source| WatchError { path: root.display().to_string(), source };
-        let mut inner = notify::recommended_watcher(move |event| drop(sender.send(event))).map_err(failed)?;
+        // A link may lead anywhere; what it leads to is not of the archive.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut inner =
+            notify::RecommendedWatcher::new(move |event| drop(sender.send(event)), config).map_err(failed)?;
         inner.watch(root, RecursiveMode::Recursive).map_err(failed)?;
         let (bursts, changes) = bounded(64);
-        let root = root.to_owned();
+        let inner = Arc::new(Mutex::new(inner));
+        let mut place = Place { root: root.to_owned(), watched: identity(root), inner: Arc::downgrade(&inner) };
         std::thread::Builder::new()
             .name("watch".to_owned())
-            .spawn(move || gather(&root, &events, &bursts))
+            .spawn(move || gather(&mut place, &events, &bursts))
             .map_err(|error| failed(notify::Error::io(error)))?;
         Ok(Self { _inner: inner, changes })
     }
@@ -59,13 +68,52 @@ impl Watcher {
     }
 }
 
-fn gather(root: &Path, events: &Receiver<notify::Result<Event>>, bursts: &Sender<Changes>) {
-    while let Ok(first) = events.recv() {
+/// Device and number of a folder; none where it is not there.
+fn identity(root: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(root).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// The root, and which folder is watched there. The system watches folders, not paths: where an archive was unmounted,
+/// or renamed, and another folder took its place or it came back, nothing would be told of it any more.
+struct Place {
+    root: PathBuf,
+    watched: Option<(u64, u64)>,
+    inner: Weak<Mutex<notify::RecommendedWatcher>>,
+}
+
+impl Place {
+    /// Watches what is at the root now, where that is another folder than before; whether it is.
+    fn follow(&mut self) -> bool {
+        let now = identity(&self.root);
+        if now == self.watched {
+            return false;
+        }
+        if let Some(inner) = self.inner.upgrade() {
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(inner.unwatch(&self.root));
+            if now.is_some()
+                && let Err(error) = inner.watch(&self.root, RecursiveMode::Recursive)
+            {
+                log::warn!("{}", WatchError { path: self.root.display().to_string(), source: error });
+            }
+        }
+        self.watched = now;
+        true
+    }
+}
+
+fn gather(place: &mut Place, events: &Receiver<notify::Result<Event>>, bursts: &Sender<Changes>) {
+    loop {
         let mut changes = Changes::default();
-        add(&mut changes, root, first);
+        match events.recv_timeout(LOOK) {
+            Ok(first) => add(&mut changes, &place.root, first),
+            Err(RecvTimeoutError::Timeout) if place.follow() => changes.rescan = true,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
         loop {
             match events.recv_timeout(QUIET) {
-                Ok(event) => add(&mut changes, root, event),
+                Ok(event) => add(&mut changes, &place.root, event),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
             }

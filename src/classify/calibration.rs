@@ -174,6 +174,7 @@ impl Calibration {
         let (index, max) = max_of(logits);
         let mut values: Vec<f32> = logits.iter().map(|&logit| ((logit - max) / self.temperature).exp()).collect();
         if !self.curves.is_empty() {
+            let before = values.clone();
             let sum: f32 = values.iter().sum();
             // Of the likeliest label itself the others are added up, so that next to nothing stays next to nothing.
             let without_max: f32 = values.iter().enumerate().filter(|(k, _)| *k != index).map(|(_, value)| value).sum();
@@ -182,6 +183,11 @@ impl Calibration {
                 let others = if k == index { without_max } else { sum - *value };
                 let log_odds = (logit - max) / self.temperature - others.max(f32::MIN_POSITIVE).ln();
                 *value = 1.0 / (1.0 + (-(slope * log_odds + offset)).exp());
+            }
+            // Curves so low that no label is left, or so steep that no number is, say nothing.
+            let sum: f32 = values.iter().sum();
+            if !(sum.is_finite() && sum >= f32::MIN_POSITIVE) {
+                values = before;
             }
         }
         let sum: f32 = values.iter().sum();
@@ -201,6 +207,18 @@ fn max_of(logits: &[f32]) -> (usize, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn curves_that_leave_no_label_possible_give_no_nan() {
+        let labels = Labels::parse(r#"["Kick", "Snare"]"#, "{}").unwrap();
+        let logits = [1.0, 0.0];
+        let plain = Calibration::none("m", labels.checksum()).probabilities(&logits);
+        for curve in [[1.0, -200.0], [1e38, f32::MIN]] {
+            let platt = [("Kick".to_owned(), curve), ("Snare".to_owned(), curve)].into();
+            let calibration = Calibration { platt, ..Calibration::none("m", labels.checksum()) };
+            assert_eq!(calibration.for_labels(&labels).unwrap().probabilities(&logits), plain);
+        }
+    }
 
     fn labels() -> Labels {
         Labels::parse(r#"["Clap", "Kick", "Snare"]"#, r#"{"Kick": "Kick", "Snare": "Snare"}"#).unwrap()

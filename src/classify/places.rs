@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::model::ModelFiles;
@@ -47,7 +48,8 @@ pub fn calibration_to_write(files: &ModelFiles, model_id: &str) -> Option<PathBu
 }
 
 /// Writes a file whole: into a temporary file beside it, synced and renamed over. After a crash there is the old one or
-/// the new one. Folders are made where they are missing.
+/// the new one. Folders are made where they are missing; the file is this
+/// user's alone.
 ///
 /// # Errors
 /// What the system says; the old file is as it was then.
@@ -56,8 +58,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    // Left by a process of this number that crashed, or put there for this one to write through.
+    drop(fs::remove_file(&temporary));
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

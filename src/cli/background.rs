@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ const FAILED: &str = "failed ";
 pub fn start(folder: &Path) -> Result<Outcome, Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let log_path = folder.join("drumfs.log");
-    let log = OpenOptions::new().create(true).append(true).open(&log_path)?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&log_path)?;
     let args = std::env::args_os().skip(1).filter(|arg| arg != "--background");
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).arg("--as-background").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);

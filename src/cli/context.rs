@@ -110,6 +110,9 @@ fn real(path: &Path) -> PathBuf {
 
 /// Opens the store of an archive.
 pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose: &str) -> Result<Arc<Store>, Failure> {
+    // What the database makes later is this user's alone, too, whatever the shell says.
+    // SAFETY: umask has no preconditions.
+    unsafe { libc::umask(libc::umask(0o077) | 0o077) };
     let options = OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
     let opened = options.open()?;
     if let Some(notice) = opened.notice {

@@ -113,7 +113,7 @@ pub fn mount_of(archive: &Path, store: &Path) -> Option<PathBuf> {
         store: PathBuf,
     }
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    platform::own_mounts().into_iter().map(|mount| mount.path).find(|mount| {
+    platform::own_mounts().into_iter().filter(|mount| mount.mine).map(|mount| mount.path).find(|mount| {
         let status = fs::read(mount.join("_control/status.json")).ok();
         let status: Option<Status> = status.and_then(|text| serde_json::from_slice(&text).ok());
         status.is_some_and(|status| status.archive == archive && real(&status.store) == real(store))

@@ -31,12 +31,23 @@ pub struct MountArgs {
     /// Return when the view is up, or with the error; drumfs goes on in the background
     #[arg(long)]
     background: bool,
+    /// Let other users in, to the samples whose originals they may read
+    ///
+    /// Rules, overrides and lists stay with you. Names and bytes of a sample are for those who may read the original and
+    /// enter every folder above it. An ordinary user needs the line `user_allow_other` in /etc/fuse.conf.
+    #[arg(long, conflicts_with = "no_open")]
+    allow_other: bool,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Set a damaged database aside and listen again; overrides and rules are kept
     #[arg(long)]
     repair: bool,
+    /// Open files with no message to drumfs: many small files are read as fast as from the disk the second time.
+    /// Gives up: control files can be replaced (rename over them) and overrides.jsonl added to, but not written in
+    /// place; index.jsonl is empty; whoever reads an original while it is replaced may get bytes of both
+    #[arg(long, conflicts_with = "allow_other")]
+    no_open: bool,
     /// What --background starts: says on stdout when the view is up
     #[arg(long, hide = true)]
     as_background: bool,
@@ -71,6 +82,10 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     if let Some(notice) = notice {
         output::tell(format_args!("drumfs: {notice}"));
     }
+    match mount::raise_open_files() {
+        Ok(limit) => log::debug!("{limit} files may be open at a time"),
+        Err(error) => log::warn!("no more files may be open at a time than before: {error}"),
+    }
     // Signals are caught before anything is mounted, so that none leaves a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (asked, stop) = bounded(1);
@@ -88,10 +103,28 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let threads = ear.threads(args.threads.map(usize::from));
     let algorithm = ear.algorithm();
     let Ear { ensemble, vocabulary, .. } = ear;
+    let without_open = args.no_open;
     let report = reporter(args.as_background, root.path().to_owned());
-    let options =
-        MountOptions { root, at: at.clone(), store, ensemble, vocabulary, backend, threads, algorithm, report };
+    let options = MountOptions {
+        root,
+        at: at.clone(),
+        store,
+        ensemble,
+        vocabulary,
+        backend,
+        threads,
+        algorithm,
+        without_open,
+        allow_other: args.allow_other,
+        report,
+    };
     let mounted = Mounted::start(options)?;
+    if let Some(folder) = mounted.closed_at() {
+        output::tell(format_args!(
+            "drumfs: not everybody may enter {}, so other users may see no samples (`chmod o+rx` lets them)",
+            folder.display()
+        ));
+    }
     let samples = mounted.shared().view().numbers().samples;
     if args.as_background {
         background::ready(&at)?;

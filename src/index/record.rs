@@ -161,6 +161,13 @@ struct Parsed {
 /// [`RecordError`] for anything that drumfs did not write.
 pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
     let parsed: Parsed = serde_json::from_slice(line).map_err(|error| RecordError(error.to_string()))?;
+    // JSON has no numbers that are none, but some that are too large to be one here.
+    let floats = [parsed.rms, parsed.centroid_hz, parsed.rolloff_hz, parsed.gate_probability];
+    let finite = |value: &f32| value.is_finite();
+    if !floats.iter().flatten().chain(&parsed.probs).all(finite) || parsed.duration_sec.is_some_and(|d| !d.is_finite())
+    {
+        return Err(RecordError("a number is out of range".to_owned()));
+    }
     let path = match &parsed.relative_path_bytes {
         Some(hex) => from_hex(hex).ok_or_else(|| RecordError("`relative_path_bytes` is not hexadecimal".to_owned()))?,
         None => parsed.relative_path.into_bytes(),
@@ -264,6 +271,15 @@ mod tests {
     fn a_line_of_an_older_version_has_no_gate() {
         let line = br#"{"relative_path": "k.wav", "size": 1, "mtime": 1.5, "probs": [1.0], "status": "ok"}"#;
         assert_eq!(parse_line(line).unwrap().gate, None);
+    }
+
+    #[test]
+    fn a_number_beyond_floats_is_refused_and_not_infinite() {
+        for number in ["\"probs\": [1e39]", "\"probs\": [1.0], \"rms\": -1e39"] {
+            let line =
+                format!("{{\"relative_path\": \"k.wav\", \"size\": 1, \"mtime\": 1.5, \"status\": \"ok\", {number}}}");
+            assert!(parse_line(line.as_bytes()).unwrap_err().to_string().contains("out of range"), "{line}");
+        }
     }
 
     #[test]

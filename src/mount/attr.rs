@@ -26,6 +26,8 @@ pub struct Attr {
     pub mtime: SystemTime,
     /// Permission bits.
     pub perm: u16,
+    /// User and group it belongs to; those of the mounting process where none are named.
+    pub owner: Option<(u32, u32)>,
     /// Number of links.
     pub nlink: u32,
     /// For how long the kernel may keep these attributes without asking.
@@ -34,8 +36,12 @@ pub struct Attr {
     pub entry_ttl: Duration,
 }
 
-/// As good as for ever: the kernel is told when something changes.
+/// For a size and a time: the kernel is told when they change.
 pub const LONG: Duration = Duration::from_secs(3600);
+
+/// For names: the kernel is told when one stands for something else. A name whose time has run out would be asked for
+/// with no lock held, which makes telling harder: see `notify`.
+pub const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// A file of the archive: read only for everybody.
 pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) -> Attr {
@@ -46,6 +52,7 @@ pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) 
         size: sample.size,
         mtime: time(sample.mtime_ns),
         perm: 0o444,
+        owner: None,
         nlink: 1,
         attr_ttl,
         entry_ttl,
@@ -60,6 +67,7 @@ pub fn of_dir(view: &View, dir: DirId, writable: bool, entry_ttl: Duration) -> A
         size: view.len(dir) as u64,
         mtime: view.mtime(dir),
         perm: if writable { 0o755 } else { 0o555 },
+        owner: None,
         // A folder has a link from its parent, one from itself, and one from each folder in it.
         nlink: 2 + view.subfolders(dir),
         attr_ttl: Duration::ZERO,
@@ -69,7 +77,17 @@ pub fn of_dir(view: &View, dir: DirId, writable: bool, entry_ttl: Duration) -> A
 
 /// A file that drumfs makes: never kept by the kernel.
 pub fn of_made(ino: Ino, size: u64, mtime: SystemTime, perm: u16) -> Attr {
-    Attr { ino, kind: Kind::File, size, mtime, perm, nlink: 1, attr_ttl: Duration::ZERO, entry_ttl: Duration::ZERO }
+    Attr {
+        ino,
+        kind: Kind::File,
+        size,
+        mtime,
+        perm,
+        owner: None,
+        nlink: 1,
+        attr_ttl: Duration::ZERO,
+        entry_ttl: Duration::ZERO,
+    }
 }
 
 /// A time from nanoseconds since 1970.

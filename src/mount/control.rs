@@ -93,9 +93,9 @@ fn write_at(text: &mut Vec<u8>, offset: u64, data: &[u8]) -> Result<(), FsError>
 }
 
 /// Up to `size` bytes of a text from `offset`.
-pub fn slice(text: &[u8], offset: u64, size: usize) -> Vec<u8> {
+pub fn slice(text: &[u8], offset: u64, size: usize) -> &[u8] {
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-    text[from..from.saturating_add(size).min(text.len())].to_vec()
+    &text[from..from.saturating_add(size).min(text.len())]
 }
 
 /// A file beside the control files: an editor's swap, backup or new version. In memory, gone with the mount.
@@ -162,7 +162,7 @@ impl Scratch {
 
     /// Up to `size` bytes from `offset`.
     pub fn read(&self, offset: u64, size: usize) -> Vec<u8> {
-        self.with(|inner| slice(&inner.data, offset, size))
+        self.with(|inner| slice(&inner.data, offset, size).to_vec())
     }
 }
 

@@ -60,6 +60,10 @@ pub enum FsError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The original was replaced while the kernel reads the old one by itself: the name is to be looked up again, and
+    /// stands for another number.
+    #[error("replaced while it was open")]
+    Replaced,
     /// The mount is ending.
     #[error("the mount is ending")]
     Ending,
@@ -73,6 +77,8 @@ impl FsError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::NotFound => libc::ENOENT,
+            // The kernel looks the name up again by itself; a program never sees it.
+            Self::Replaced => libc::ESTALE,
             Self::NotAFolder => libc::ENOTDIR,
             Self::IsAFolder => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,
@@ -118,6 +124,7 @@ impl FsError {
             | Self::BadHandle
             | Self::NotPermitted
             | Self::NotSupported
+            | Self::Replaced
             | Self::Ending => log::Level::Debug,
             Self::Refused(_) | Self::TooLarge | Self::NoRoom => log::Level::Info,
             Self::Original { .. } => log::Level::Warn,

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
@@ -17,6 +17,7 @@ use fuser::{
 use super::attr::{Attr, Kind};
 use super::core::{Core, Found, OpenHow, OpenKind, Opened};
 use super::errno::FsError;
+use super::permissions::Asker;
 
 /// The core, as the kernel sees it.
 pub struct Adapter {
@@ -34,6 +35,7 @@ impl Adapter {
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
+        let (uid, gid) = attr.owner.unwrap_or((self.uid, self.gid));
         FileAttr {
             ino: INodeNo(attr.ino),
             size: attr.size,
@@ -45,17 +47,12 @@ impl Adapter {
             kind: kind(attr.kind),
             perm: attr.perm,
             nlink: attr.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             rdev: 0,
             blksize: 4096,
             flags: 0,
         }
-    }
-
-    /// A node that is not there, which the kernel may remember.
-    fn nothing(&self) -> FileAttr {
-        self.attr(&super::attr::of_made(0, 0, SystemTime::UNIX_EPOCH, 0))
     }
 }
 
@@ -85,6 +82,10 @@ fn handed_over(request: &str, work: impl FnOnce()) {
     }
 }
 
+fn asker(request: &Request) -> Asker {
+    Asker { uid: request.uid(), gid: request.gid(), pid: request.pid() }
+}
+
 fn empty(request: &'static str, reply: ReplyEmpty) -> impl FnOnce(Result<(), FsError>) + Send + 'static {
     move |done| match done {
         Ok(()) => reply.ok(),
@@ -102,24 +103,50 @@ fn how(flags: OpenFlags) -> OpenHow {
 
 fn fopen(opened: &Opened) -> FopenFlags {
     match opened.kind {
-        OpenKind::Keep => FopenFlags::FOPEN_KEEP_CACHE,
+        // Nothing is ever written to a sample, so closing it needs no message.
+        OpenKind::Keep => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
         OpenKind::Direct => FopenFlags::FOPEN_DIRECT_IO,
+        OpenKind::Passthrough(_) => FopenFlags::FOPEN_NOFLUSH,
     }
+}
+
+fn open_reply(reply: ReplyOpen, opened: &Opened) {
+    let (handle, flags) = (FileHandle(opened.handle), fopen(opened));
+    let OpenKind::Passthrough(backing) = &opened.kind else { return reply.opened(handle, flags) };
+    // SAFETY: the number was given by this session's device. It is taken out again below, so that only the handle,
+    // which holds it for as long as it is open, closes it.
+    let id = unsafe { reply.wrap_backing(backing.id()) };
+    reply.opened_passthrough(handle, flags, &id);
+    id.into_raw();
 }
 
 const GENERATION: Generation = Generation(0);
 
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let wanted = [
+        if self.core.is_without_open() && !config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT) {
+            log::warn!("this kernel can't do without open messages (Linux 3.18 can): files are opened as usual");
+            self.core.set_without_open(false);
+        }
+        let opening: &[InitFlags] = if self.core.is_without_open() {
+            // Texts that are made anew are read anew: nothing says so at open.
+            &[InitFlags::FUSE_AUTO_INVAL_DATA]
+        } else {
             // O_TRUNC comes with open, so that each handle has a text of its own.
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            &[InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PASSTHROUGH]
+        };
+        let wanted = [
+            // Always, and not only where the kernel guesses that attributes will be asked for: `find -size` and file
+            // dialogs list first and ask later, one name at a time.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ASYNC_DIO,
         ];
-        for flag in wanted {
+        // So deep may the file systems below be stacked from which the kernel reads by itself: overlayfs is one.
+        if config.set_max_stack_depth(2).is_err() {
+            log::debug!("the kernel does not read from stacked file systems by itself");
+        }
+        for &flag in wanted.iter().chain(opening) {
             if config.add_capabilities(flag).is_err() {
                 log::debug!("the kernel lacks {flag:?}");
             }
@@ -127,13 +154,13 @@ impl Filesystem for Adapter {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match guarded("lookup", || self.core.lookup(parent.0, name.as_bytes())) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = || self.core.eyes(asker(request)).finds(self.core.lookup(parent.0, name.as_bytes())?);
+        match guarded("lookup", found) {
             Ok(Found::Node(attr)) => {
                 reply.entry_with_ttls(&attr.attr_ttl, &attr.entry_ttl, &self.attr(&attr), GENERATION);
             }
-            Ok(Found::Nothing(Duration::ZERO)) => reply.error(Errno::ENOENT),
-            Ok(Found::Nothing(ttl)) => reply.entry(&ttl, &self.nothing(), GENERATION),
+            Ok(Found::Nothing) => reply.error(Errno::ENOENT),
             Err(errno) => reply.error(errno),
         }
     }
@@ -234,11 +261,18 @@ impl Filesystem for Adapter {
         handed_over("rename", || self.core.rename(from, to, no_replace, empty("rename", reply)));
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.core.is_without_open() {
+            // Said once: the kernel asks no more.
+            return reply.error(Errno::ENOSYS);
+        }
+        let (core, asker) = (Arc::clone(&self.core), asker(request));
         handed_over("open", || {
-            self.core.open(ino.0, how(flags), move |result| match result {
-                Ok(opened) => reply.opened(FileHandle(opened.handle), fopen(&opened)),
-                Err(error) => reply.error(errno("open", &error)),
+            self.core.open(ino.0, how(flags), move |result| {
+                match result.and_then(|opened| core.let_read(asker, opened)) {
+                    Ok(opened) => open_reply(reply, &opened),
+                    Err(error) => reply.error(errno("open", &error)),
+                }
             });
         });
     }
@@ -266,7 +300,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -274,16 +308,17 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match guarded("read", || self.core.read(fh.0, offset, size as usize)) {
-            Ok(data) => reply.data(&data),
-            Err(errno) => reply.error(errno),
+        let mut reply = Some(reply);
+        let take = |data: &[u8]| reply.take().into_iter().for_each(|reply| reply.data(data));
+        if let Err(errno) = guarded("read", || self.core.read_with(ino.0, fh.0, offset, size as usize, take)) {
+            reply.into_iter().for_each(|reply| reply.error(errno));
         }
     }
 
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -293,7 +328,7 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         handed_over("write", || {
-            self.core.write(fh.0, offset, data, move |result| match result {
+            self.core.write(ino.0, fh.0, offset, data, move |result| match result {
                 Ok(len) => reply.written(len as u32),
                 Err(error) => reply.error(errno("write", &error)),
             });
@@ -301,6 +336,9 @@ impl Filesystem for Adapter {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        if self.core.is_without_open() {
+            return reply.error(Errno::ENOSYS);
+        }
         handed_over("flush", || self.core.flush(fh.0, empty("flush", reply)));
     }
 
@@ -329,10 +367,11 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let done = guarded("readdir", || {
+            let mut eyes = self.core.eyes(asker(request));
             self.core.readdir(fh.0, offset, &mut |ino, next, kind_of, name| {
-                reply.add(INodeNo(ino), next, kind(kind_of), OsStr::from_bytes(name))
+                eyes.lists(ino, name) && reply.add(INodeNo(ino), next, kind(kind_of), OsStr::from_bytes(name))
             })
         });
         match done {
@@ -341,12 +380,14 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdirplus(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+    fn readdirplus(&self, request: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
         let done = guarded("readdirplus", || {
+            let mut eyes = self.core.eyes(asker(request));
             self.core.readdirplus(fh.0, offset, &mut |attr, next, name| {
                 // One time for both: the shorter.
                 let ttl = attr.entry_ttl.min(attr.attr_ttl);
-                reply.add(INodeNo(attr.ino), next, OsStr::from_bytes(name), &ttl, &self.attr(attr), GENERATION)
+                let (ino, name) = (INodeNo(attr.ino), OsStr::from_bytes(name));
+                eyes.lists(attr.ino, name.as_bytes()) && reply.add(ino, next, name, &ttl, &self.attr(attr), GENERATION)
             })
         });
         match done {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::control::{Draft, Scratch};
 use super::errno::FsError;
+use super::passthrough::IoMode;
 use super::stream::IndexStream;
 use crate::view::{DirId, View};
 
@@ -19,6 +20,10 @@ pub enum Handle {
         file: File,
         /// Relative path, for messages.
         path: Box<[u8]>,
+        /// Size and time of last modification (ns since 1970) when it was opened.
+        stamp: (u64, i64),
+        /// How the kernel reads it, for as long as it is open.
+        mode: IoMode,
     },
     /// A generated file, as it was when it was opened.
     Text(Arc<[u8]>),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, never, select};
 
@@ -41,6 +41,9 @@ pub enum Report<'a> {
     /// The pass has ended.
     Ended(&'a Result<Summary, String>),
 }
+
+/// How long it is until a pass that failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
 /// What the thread works with.
 pub(super) struct Indexer {
@@ -94,9 +97,8 @@ impl Indexer {
         };
         let unwatched = never();
         let changes: &Receiver<Changes> = watcher.as_ref().map_or(&unwatched, |watcher| watcher.changes());
-        let mut rested = self.pass();
+        let (mut rested, mut walk_is_due) = self.pass();
         self.keep(keeping, false);
-        let mut walk_is_due = false;
         loop {
             let due = if walk_is_due { after(rested.saturating_duration_since(Instant::now())) } else { never() };
             let request = select! {
@@ -117,8 +119,7 @@ impl Indexer {
             match request {
                 Request::Stop => return,
                 Request::Rescan => {
-                    walk_is_due = false;
-                    rested = self.pass();
+                    (rested, walk_is_due) = self.pass();
                     self.keep(keeping, false);
                 }
                 Request::Touch(paths) => self.touch(&paths),
@@ -165,14 +166,20 @@ impl Indexer {
     }
 
     /// Makes a pass, and says from when on the archive may be walked again because something changed in it: a program
-    /// that goes on writing there must not keep the disk busy with walks.
-    fn pass(&self) -> Instant {
-        let started = Instant::now();
+    /// that goes on writing there must not keep the disk busy with walks. Says, too, whether that is due anyway.
+    fn pass(&self) -> (Instant, bool) {
         self.with_progress(|progress| progress.begin());
         let result = self.pass_of().run(&mut |progress| self.tell(&progress));
-        let walk = result.as_ref().map_or_else(|_| started.elapsed(), |summary| summary.elapsed_walk);
+        // What failed as a whole, on a full disk or without the archive's drive, is tried again after a while.
+        let again = match &result {
+            Ok(summary) if summary.mostly_absent => {
+                (Instant::now() + AFTER_FAILURE.max(summary.elapsed_walk * 20), true)
+            }
+            Ok(summary) => (Instant::now() + summary.elapsed_walk * 4, false),
+            Err(_) => (Instant::now() + AFTER_FAILURE, true),
+        };
         self.ended(result);
-        Instant::now() + walk * 4
+        again
     }
 
     fn touch(&self, paths: &[Vec<u8>]) {

@@ -15,14 +15,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
-use super::status::{Facts, IndexProgress};
-use crate::archive::ContentHash;
+use super::status::{ChangeTimes, Facts, IndexProgress};
+use crate::archive::discover::mtime_ns;
+use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError};
-use crate::view::{Catalogue, Sample, View, ViewInput};
+use crate::view::{Catalogue, Ino, Sample, View, ViewInput};
 
 /// How the keeper answers.
 pub type Answer = Box<dyn FnOnce(Result<(), FsError>) + Send>;
@@ -32,7 +33,7 @@ pub type OverrideChange = (ContentHash, Option<String>, Option<String>);
 
 pub(super) enum Message {
     /// Rules that were parsed: put them in force.
-    Save { text: String, rules: Box<Rules>, answer: Answer },
+    Save { text: String, rules: Box<Rules>, parse: Duration, answer: Answer },
     /// Rules that were refused: keep the draft and say why.
     Refuse { text: String, error: RulesError, answer: Answer },
     /// What people said.
@@ -43,6 +44,8 @@ pub(super) enum Message {
     Moved { paths: Vec<Vec<u8>> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
+    /// The kernel may have been given bytes of a sample from before it was replaced.
+    Stale { ino: Ino },
     /// Show what was heard now, not a moment later.
     Show { answer: Answer },
     /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
@@ -51,8 +54,6 @@ pub(super) enum Message {
     Known { answer: Sender<(Arc<Catalogue>, Arc<Ensemble>)> },
     /// Answer when everything before is done.
     After { answer: Answer },
-    /// The kernel may remember names from before the last change.
-    Forget,
     /// Nothing more will come.
     Stop,
 }
@@ -86,6 +87,8 @@ pub struct Shared {
     pub overrides: RwLock<HashMap<ContentHash, Override>>,
     /// How indexing is getting on.
     pub progress: Mutex<IndexProgress>,
+    /// How long the last change took.
+    pub change: Mutex<ChangeTimes>,
     /// What does not change while mounted.
     pub facts: Facts,
     /// The labels rules may speak of.
@@ -112,6 +115,9 @@ pub struct Keeper {
     catalogue: Arc<Catalogue>,
     rules_error: Option<Arc<str>>,
     pending: Vec<Arc<Sample>>,
+    /// Paths whose size or time was last told by a program that opened them, not by somebody who listened.
+    seen_at_open: HashSet<Box<[u8]>>,
+    root: Arc<ArchiveRoot>,
     removed: Vec<Vec<u8>>,
     /// Paths that are shown otherwise than the store has them, until they are heard again.
     ahead: HashSet<Box<[u8]>>,
@@ -119,6 +125,7 @@ pub struct Keeper {
     lost: bool,
     last_build: Duration,
     last_swap: Instant,
+    times: ChangeTimes,
 }
 
 /// Everybody else's end.
@@ -141,8 +148,8 @@ impl KeeperHandle {
                 | Message::After { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. }
                 | Message::Moved { .. }
+                | Message::Stale { .. }
                 | Message::Known { .. }
-                | Message::Forget
                 | Message::Stop => {}
             }
         }
@@ -187,6 +194,7 @@ impl Keeper {
     /// # Errors
     /// Where the store can't be read.
     pub fn load(
+        root: Arc<ArchiveRoot>,
         store: Arc<Store>,
         ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
@@ -236,6 +244,7 @@ impl Keeper {
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
             progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
+            change: Mutex::new(ChangeTimes::default()),
             facts,
             vocabulary,
             ensemble: ArcSwap::new(Arc::clone(&ensemble)),
@@ -250,11 +259,14 @@ impl Keeper {
             catalogue,
             rules_error,
             pending: Vec::new(),
+            seen_at_open: HashSet::new(),
+            root,
             removed: Vec::new(),
             ahead: HashSet::new(),
             lost: false,
             last_build,
             last_swap: Instant::now(),
+            times: ChangeTimes::default(),
         })
     }
 
@@ -314,7 +326,7 @@ impl Keeper {
                     self.removed.extend(paths);
                 }
                 Some(Message::After { answer }) => answer(Ok(())),
-                Some(Message::Forget) => self.or_log(|keeper| keeper.kernel.view_changed()),
+                Some(Message::Stale { ino }) => self.or_log(|keeper| keeper.kernel.sample_changed(ino)),
                 Some(Message::Show { answer }) => {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
@@ -323,7 +335,8 @@ impl Keeper {
                 Some(Message::JudgeAgain { answer }) => {
                     answer(self.guarded(Self::judge_again));
                 }
-                Some(Message::Save { text, rules, answer }) => {
+                Some(Message::Save { text, rules, parse, answer }) => {
+                    self.times.parse = parse;
                     answer(self.guarded(|keeper| keeper.save(&text, &rules)).and_then(|done| done));
                 }
                 Some(Message::Refuse { text, error, answer }) => {
@@ -415,14 +428,20 @@ impl Keeper {
     }
 
     fn swap(&mut self, view: View) {
-        self.shared.view.store(Arc::new(view));
-        self.kernel.view_changed();
+        let after = Arc::new(view);
+        let before = self.shared.view.swap(Arc::clone(&after));
+        let started = Instant::now();
+        self.kernel.view_changed(&before, &after);
+        self.times.notify = started.elapsed();
+        *self.shared.change.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.times);
         self.last_swap = Instant::now();
     }
 
     fn save(&mut self, text: &str, rules: &Rules) -> Result<(), FsError> {
         // On the disk first: what was answered is never lost.
+        let started = Instant::now();
         self.store.accept_rules(text)?;
+        self.times.store = started.elapsed();
         self.router = Arc::new(Router::new(rules, &self.shared.vocabulary));
         self.rules_error = None;
         let text = RulesText { active: text.into(), draft: None, changed: SystemTime::now() };
@@ -482,6 +501,9 @@ impl Keeper {
     fn take_heard(&mut self, updates: Vec<Update>) {
         let mut changed_inos = Vec::new();
         for update in updates {
+            if self.is_overtaken(&update) {
+                continue;
+            }
             self.ahead.remove(&update.path[..]);
             let known = self.catalogue.by_path(&update.path).map(|(_, sample)| sample.to_sample());
             let sample = match (&update.heard, known) {
@@ -502,9 +524,30 @@ impl Keeper {
         }
     }
 
+    /// Whether what was heard is of an older content than the one that a program has been shown since: then the newer
+    /// is being heard as well, and stays as it was shown until it is.
+    fn is_overtaken(&mut self, update: &Update) -> bool {
+        if !self.seen_at_open.contains(&update.path[..]) {
+            return false;
+        }
+        let now = self.root.open_with_metadata(&update.path).map(|(_, metadata)| metadata);
+        let stands = match now {
+            Ok(now) => {
+                !update.entry.missing && (now.len(), mtime_ns(&now)) == (update.entry.size, update.entry.mtime_ns)
+            }
+            // It can't be looked at now: then what was heard, or that it is gone, is the best there is.
+            Err(_) => true,
+        };
+        if stands {
+            self.seen_at_open.remove(&update.path[..]);
+        }
+        !stands
+    }
+
     fn take_changed(&mut self, sample: Arc<Sample>) {
         let ino = self.catalogue.by_path(&sample.path).map(|(id, _)| self.catalogue.ino(id));
         self.ahead.insert(sample.path.clone());
+        self.seen_at_open.insert(sample.path.clone());
         self.pending.push(sample);
         self.show();
         if let Some(ino) = ino {

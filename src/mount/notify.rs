@@ -2,21 +2,31 @@
 //!
 //! Only the keeper's thread comes here: a thread that serves requests and tells the kernel to forget can wait for
 //! itself, beyond what kill -9 ends.
+//!
+//! After a swap the kernel is told, name by name, what stands for something else now (FUSE_NOTIFY_INVAL_ENTRY with
+//! FUSE_EXPIRE_ONLY): it asks for such a name before it uses it again. To be told, it takes the folder's lock, which a
+//! program holds from before it asks for a name or a part of a listing until it has worked in the answer. So an
+//! answer from the old view is worked in before, and is expired with the rest.
+//!
+//! One kind of answer is worked in with no lock held: that for a name which the kernel holds and was told to ask for
+//! again. Where such a one may be on its way ([`Remembered::may_be_undone`]) everything given before is called back as
+//! well (FUSE_NOTIFY_INC_EPOCH), which makes the next look at each folder slower.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::view::Ino;
+use super::remembered::Remembered;
+use super::watchdog::Watchdog;
+use crate::view::{Ino, View, changed_names};
 
 /// Where the keeper says that something changed.
 pub trait Invalidate: Send + Sync {
-    /// The view was swapped: no name may be answered from memory any longer.
-    fn view_changed(&self);
+    /// The view was swapped: no name that changed may be answered from memory any longer.
+    fn view_changed(&self, before: &View, after: &View);
     /// A sample has new bytes.
     fn sample_changed(&self, ino: Ino);
 }
@@ -26,125 +36,31 @@ pub trait Invalidate: Send + Sync {
 pub struct NoKernel;
 
 impl Invalidate for NoKernel {
-    fn view_changed(&self) {}
+    fn view_changed(&self, _: &View, _: &View) {}
     fn sample_changed(&self, _: Ino) {}
 }
 
-/// FUSE_NOTIFY_INC_EPOCH of include/uapi/linux/fuse.h (Linux 6.16): every name given so far is asked for again. fuser
-/// has no call for it.
+// Of include/uapi/linux/fuse.h. fuser has no call for the first two.
+
+/// Every name given so far is asked for again (Linux 6.16).
 const NOTIFY_INC_EPOCH: i32 = 8;
+/// A name is asked for again before it is used (Linux 6.2; before, it is forgotten, which takes four times as long).
+const EXPIRE_ONLY: u32 = 1;
+const NOTIFY_INVAL_ENTRY: i32 = 3;
 
-/// A program that was answered a part of a listing has had it worked into the kernel's memory after this long, even
-/// where it does not ask for the next part.
-const LISTING_SETTLES: Duration = Duration::from_millis(50);
+/// So many names that the kernel may hold and asks for again are kept in mind (9 bytes each).
+const EXPIRED_MAX: usize = 2_000_000;
 
-/// The longest that a swap waits for listings.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Where nothing given can be called back at once: an answer that is on its way has been worked in after this long.
+const SETTLES: Duration = Duration::from_millis(100);
 
 /// The kernel of a mount.
 pub struct Kernel {
     device: Mutex<Option<File>>,
     notifier: fuser::Notifier,
     has_epochs: AtomicBool,
-    listings: Arc<Listings>,
-}
-
-/// READDIRPLUS answers fill the kernel's memory of names, stamped with the epoch in which they are worked in, not the
-/// one in which they were asked for. That is done by the program that lists, which may have to wait for a processor. So
-/// a swap waits for every answer given before it: until the same handle is used again or closed, which comes after,
-/// or for a while.
-#[derive(Debug, Default)]
-pub struct Listings(Mutex<Answers>);
-
-#[derive(Debug, Default)]
-struct Answers {
-    last: u64,
-    /// By handle: the last answer that may be remembered.
-    given: HashMap<u64, Answer>,
-}
-
-#[derive(Debug)]
-struct Answer {
-    number: u64,
-    /// When it was given; none while it is being made.
-    at: Option<Instant>,
-    /// A swap has not waited for it any longer.
-    overtaken: bool,
-}
-
-impl Listings {
-    fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A handle is used again or closed: its last answer has been worked in. Whether a swap came before that, so that
-    /// what was worked in may be old.
-    #[must_use]
-    pub fn followed(&self, handle: u64) -> bool {
-        self.answers().given.remove(&handle).is_some_and(|answer| answer.overtaken)
-    }
-
-    /// A part of a listing is being answered until the guard is dropped.
-    pub fn begin(&self, handle: u64) -> ListingGuard<'_> {
-        let mut answers = self.answers();
-        answers.last += 1;
-        let number = answers.last;
-        answers.given.insert(handle, Answer { number, at: None, overtaken: false });
-        ListingGuard { listings: self, handle, number, remembered: false }
-    }
-
-    /// Waits for the answers that were given up to now.
-    fn settle(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let last = self.answers().last;
-        loop {
-            let mut answers = self.answers();
-            let late = Instant::now() >= deadline;
-            let mut waiting = false;
-            for answer in answers.given.values_mut().filter(|answer| answer.number <= last) {
-                if !late && answer.at.is_none_or(|at| at.elapsed() < LISTING_SETTLES) {
-                    waiting = true;
-                } else {
-                    answer.overtaken = true;
-                }
-            }
-            drop(answers);
-            if !waiting {
-                return;
-            }
-            std::thread::sleep(Duration::from_micros(100));
-        }
-    }
-}
-
-/// See [`Listings::begin`].
-#[derive(Debug)]
-pub struct ListingGuard<'a> {
-    listings: &'a Listings,
-    handle: u64,
-    number: u64,
-    remembered: bool,
-}
-
-impl ListingGuard<'_> {
-    /// The answer has names that the kernel may remember.
-    pub fn remembered(&mut self) {
-        self.remembered = true;
-    }
-}
-
-impl Drop for ListingGuard<'_> {
-    fn drop(&mut self) {
-        let mut answers = self.listings.answers();
-        // Answered already and used again, or not to be waited for.
-        if let Some(answer) = answers.given.get_mut(&self.handle).filter(|answer| answer.number == self.number) {
-            if self.remembered {
-                answer.at = Some(Instant::now());
-            } else {
-                answers.given.remove(&self.handle);
-            }
-        }
-    }
+    remembered: Arc<Remembered>,
+    watchdog: Watchdog,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -155,22 +71,17 @@ impl std::fmt::Debug for Kernel {
 
 impl Kernel {
     /// The kernel behind a session: `device` is a duplicate of the session's descriptor.
-    pub fn new(device: OwnedFd, notifier: fuser::Notifier, listings: Arc<Listings>) -> Self {
+    pub fn new(device: OwnedFd, notifier: fuser::Notifier, remembered: Arc<Remembered>, watchdog: Watchdog) -> Self {
         let kernel = Self {
             device: Mutex::new(Some(File::from(device))),
             notifier,
             has_epochs: AtomicBool::new(false),
-            listings,
+            remembered,
+            watchdog,
         };
         // A code it does not know is answered EINVAL.
         kernel.has_epochs.store(kernel.next_epoch(), Ordering::Release);
         kernel
-    }
-
-    /// Whether names given before can be called back all at once. Without it no name is given for longer than one
-    /// use.
-    pub fn has_epochs(&self) -> bool {
-        self.has_epochs.load(Ordering::Acquire)
     }
 
     /// Lets go of the device, without which the connection can't end.
@@ -178,75 +89,77 @@ impl Kernel {
         self.device.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn next_epoch(&self) -> bool {
-        if !cfg!(target_os = "linux") {
-            return false;
-        }
+    /// Sends a notification. Nothing is to be told where the mount has ended.
+    fn send(&self, code: i32, body: &[&[u8]]) -> io::Result<()> {
         // struct fuse_out_header: u32 len, i32 error (the code of a notification), u64 unique (0: not a reply).
-        let mut message = [0u8; 16];
-        message[..4].copy_from_slice(&16u32.to_ne_bytes());
-        message[4..8].copy_from_slice(&NOTIFY_INC_EPOCH.to_ne_bytes());
+        let len = 16 + body.iter().map(|part| part.len()).sum::<usize>();
+        let mut message = Vec::with_capacity(len);
+        message.extend_from_slice(&(len as u32).to_ne_bytes());
+        message.extend_from_slice(&code.to_ne_bytes());
+        message.extend_from_slice(&[0; 8]);
+        body.iter().for_each(|part| message.extend_from_slice(part));
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        device.as_mut().is_some_and(|device| device.write_all(&message).is_ok())
+        let Some(device) = device.as_mut() else { return Ok(()) };
+        let _watched = self.watchdog.watch();
+        device.write_all(&message).or_else(|error| match error.raw_os_error() {
+            // It holds no such name, or nobody is there any more.
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ENOTCONN) => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    fn next_epoch(&self) -> bool {
+        cfg!(target_os = "linux") && self.send(NOTIFY_INC_EPOCH, &[]).is_ok()
+    }
+
+    fn expire_name(&self, folder: Ino, name: &[u8]) -> io::Result<()> {
+        // struct fuse_notify_inval_entry_out: u64 parent, u32 namelen, u32 flags; then the name and a NUL.
+        let mut out = [0u8; 16];
+        out[..8].copy_from_slice(&folder.to_ne_bytes());
+        out[8..12].copy_from_slice(&(name.len() as u32).to_ne_bytes());
+        out[12..].copy_from_slice(&EXPIRE_ONLY.to_ne_bytes());
+        self.send(NOTIFY_INVAL_ENTRY, &[&out, name, b"\0"])
+    }
+
+    fn expire_changed(&self, before: &View, after: &View) {
+        let mut failed = None;
+        changed_names(
+            before,
+            after,
+            |folder| self.remembered.is_given(folder),
+            |folder, name| {
+                self.remembered.expire(folder, name);
+                if let Err(error) = self.expire_name(folder, name) {
+                    failed = Some(error);
+                }
+            },
+        );
+        if let Some(error) = failed {
+            log::error!("the kernel was not told of every name that has changed, old ones may be seen: {error}");
+        }
     }
 }
 
 impl Invalidate for Kernel {
-    fn view_changed(&self) {
-        if self.has_epochs() {
-            self.listings.settle();
-            if !self.next_epoch() {
-                log::error!("the kernel was not told that the view has changed: old names may be seen");
-            }
+    fn view_changed(&self, before: &View, after: &View) {
+        self.expire_changed(before, after);
+        if !self.remembered.may_be_undone() && self.remembered.expired() < EXPIRED_MAX {
+            return;
+        }
+        if self.has_epochs.load(Ordering::Acquire) && self.next_epoch() {
+            self.remembered.all_forgotten();
+        } else {
+            std::thread::sleep(SETTLES);
+            self.expire_changed(before, after);
         }
     }
 
     fn sample_changed(&self, ino: Ino) {
-        if let Err(error) = self.notifier.inval_inode(fuser::INodeNo(ino), 0, 0) {
-            log::debug!("the kernel was not told of a changed file: {error}");
+        for number in std::iter::once(ino).chain(self.remembered.others(ino)) {
+            let _watched = self.watchdog.watch();
+            if let Err(error) = self.notifier.inval_inode(fuser::INodeNo(number), 0, 0) {
+                log::debug!("the kernel was not told of a changed file: {error}");
+            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How long a swap waits.
-    fn waits(listings: &Listings) -> Duration {
-        let started = Instant::now();
-        listings.settle();
-        started.elapsed()
-    }
-
-    #[test]
-    fn a_swap_waits_until_a_listing_goes_on() {
-        let listings = Listings::default();
-        let mut answer = listings.begin(1);
-        answer.remembered();
-        drop(answer);
-        std::thread::scope(|scope| {
-            let swap = scope.spawn(|| waits(&listings));
-            assert!(!listings.followed(1), "not overtaken");
-            assert!(swap.join().unwrap() < PATIENCE);
-        });
-    }
-
-    #[test]
-    fn a_listing_that_is_not_gone_on_with_is_overtaken_and_then_known_to_be() {
-        let listings = Listings::default();
-        let mut answer = listings.begin(1);
-        answer.remembered();
-        drop(answer);
-        assert!(waits(&listings) <= PATIENCE * 2);
-        assert!(listings.followed(1));
-        assert!(!listings.followed(1), "said once");
-    }
-
-    #[test]
-    fn answers_without_names_are_not_waited_for() {
-        let listings = Listings::default();
-        drop(listings.begin(1));
-        assert!(listings.answers().given.is_empty());
     }
 }

@@ -9,16 +9,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
-use fuser::{Config, MountOption};
+use fuser::{Config, MountOption, SessionACL};
 use thiserror::Error;
 
 use super::core::Core;
 use super::fuse::Adapter;
 use super::indexer::{Indexer, Reporter, Request};
 use super::keeper::{Keeper, KeeperHandle, Shared};
-use super::notify::{Kernel, Listings};
+use super::notify::Kernel;
+#[cfg(target_os = "linux")]
+use super::passthrough::device::Device;
+use super::permissions::Permissions;
 use super::platform::{self, State};
+use super::remembered::Remembered;
 use super::status::Facts;
+use super::watchdog::{self, Watchdog, Watching};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
 use crate::classify::Ensemble;
 use crate::index::PassOptions;
@@ -46,6 +51,15 @@ pub enum MountError {
          `sudo dnf install fuse3`, `sudo pacman -S fuse3`)"
     )]
     NoFusermount,
+    /// Other users can't be let in by an ordinary user.
+    #[error(
+        "an ordinary user may let others into a mount only where /etc/fuse.conf says so: have root add the line \
+         `user_allow_other` to it, or mount without --allow-other"
+    )]
+    OthersNotAllowed,
+    /// Other users can't be let in on this system.
+    #[error("--allow-other works on Linux alone: elsewhere drumfs can't see all that decides who may read an original")]
+    OthersOnlyOnLinux,
     /// The mount point can't be made or looked at.
     #[error("the mount point {path} can't be used: {source}")]
     MountPoint {
@@ -122,6 +136,10 @@ pub struct MountOptions {
     pub threads: usize,
     /// How contents are named.
     pub algorithm: HashAlgorithm,
+    /// Whether the kernel opens files without a message: faster for many small files, and less is promised.
+    pub without_open: bool,
+    /// Whether other users are let in, to what they may read of the originals.
+    pub allow_other: bool,
     /// Told of the progress of passes.
     pub report: Reporter,
 }
@@ -135,6 +153,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A running mount.
 pub struct Mounted {
     at: PathBuf,
+    closed_at: Option<PathBuf>,
     store: Arc<Store>,
     shared: Arc<Shared>,
     kernel: Arc<Kernel>,
@@ -144,6 +163,9 @@ pub struct Mounted {
     indexer_thread: JoinHandle<()>,
     cancel: Arc<AtomicBool>,
     ended: Receiver<io::Result<()>>,
+    #[cfg(target_os = "linux")]
+    originals: Arc<Device>,
+    watching: Watching,
 }
 
 /// Looks at a mount point, makes it where it is missing, and clears a dead mount of drumfs there. Gives its absolute
@@ -192,7 +214,8 @@ impl Mounted {
     /// # Errors
     /// As [`MountError`] tells; nothing stays mounted then.
     pub fn start(options: MountOptions) -> Result<Self, MountError> {
-        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, report } = options;
+        let MountOptions { allow_other, without_open, .. } = options;
+        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, report, .. } = options;
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
@@ -200,20 +223,26 @@ impl Mounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
         };
-        let keeper = Keeper::load(Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
+        let keeper = Keeper::load(Arc::clone(&root), Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();
         let (handle, messages) = Keeper::channel();
         let (requests, asked) = unbounded();
-        let (listings, watched) = (Arc::new(Listings::default()), Arc::new(AtomicBool::new(false)));
-        let core = Arc::new(Core::new(
+        let (remembered, watched) = (Arc::new(Remembered::default()), Arc::new(AtomicBool::new(false)));
+        let core = Core::new(
             Arc::clone(&shared),
             handle.clone(),
             Arc::clone(&root),
             requests.clone(),
-            Arc::clone(&listings),
+            Arc::clone(&remembered),
             Arc::clone(&watched),
-        ));
+        );
+        let permissions = allow_other.then(|| Permissions::new(Arc::clone(&root)));
+        let closed_at = permissions.as_ref().and_then(Permissions::closed_at);
+        let core = Arc::new(core.letting_in(permissions));
+        // Others are asked who they are when they open.
+        core.set_without_open(without_open && !allow_other);
         let mut config = Config::default();
+        config.acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![MountOption::NoSuid, MountOption::NoDev, MountOption::NoExec, MountOption::NoAtime];
         config.n_threads = Some(SERVING_THREADS);
         config.clone_fd = true;
@@ -222,12 +251,25 @@ impl Mounted {
             drop(platform::unmount(&at));
             MountError::Mount { path: at.clone(), source }
         };
-        let device = session.as_fd().try_clone_to_owned().map_err(failed)?;
-        let kernel = Arc::new(Kernel::new(device, session.notifier(), listings));
-        if kernel.has_epochs() {
-            core.names_may_last();
-        } else {
-            log::info!("this kernel can't be told to ask for names again (Linux 6.16 can): names are asked each time");
+        let device = || session.as_fd().try_clone_to_owned().map_err(failed);
+        #[cfg(target_os = "linux")]
+        let originals = {
+            let originals = Arc::new(Device::new(device()?, session.notifier()));
+            core.hand_over_originals(Arc::clone(&originals) as _);
+            originals
+        };
+        let dog = Watchdog::default();
+        let hung = at.clone();
+        let watching = dog.start(watchdog::LIMIT, move || {
+            log::error!("the kernel has not answered for {:?}: the mount is cut off", watchdog::LIMIT);
+            if let Err(error) = platform::cut(&hung) {
+                log::error!("{} could not be cut off: {error}", hung.display());
+            }
+        });
+        let watching = watching.map_err(failed)?;
+        let kernel = Arc::new(Kernel::new(device()?, session.notifier(), remembered, dog));
+        if let Err(error) = platform::read_further_ahead(&at) {
+            log::debug!("the kernel reads ahead as far as it does by itself: {error}");
         }
         drop(core);
         let keeper_thread = keeper.start(Arc::clone(&kernel) as _, messages).map_err(failed)?;
@@ -251,6 +293,7 @@ impl Mounted {
         let indexer_thread = indexer.start(asked).map_err(failed)?;
         Ok(Self {
             at,
+            closed_at,
             store,
             shared,
             kernel,
@@ -260,6 +303,9 @@ impl Mounted {
             indexer_thread,
             cancel,
             ended,
+            #[cfg(target_os = "linux")]
+            originals,
+            watching,
         })
     }
 
@@ -271,6 +317,11 @@ impl Mounted {
     /// The mount point.
     pub fn at(&self) -> &Path {
         &self.at
+    }
+
+    /// Where other users are let in: a folder on the way to the archive that not everybody may enter.
+    pub fn closed_at(&self) -> Option<&Path> {
+        self.closed_at.as_deref()
     }
 
     /// Waits until somebody unmounts or `stop` gives a word; then ends everything with nothing lost.
@@ -294,6 +345,9 @@ impl Mounted {
         self.keeper.stop();
         drop(self.keeper_thread.join());
         self.kernel.close();
+        #[cfg(target_os = "linux")]
+        self.originals.close();
+        drop(self.watching);
         self.store.flush()?;
         served.map_err(|source| MountError::Mount { path: self.at, source })
     }

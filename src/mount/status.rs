@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::keeper::Shared;
+use super::passthrough::Reading;
 use crate::classify::Calibration;
 
 /// What does not change while mounted.
@@ -92,6 +93,10 @@ struct Status<'a> {
     learned: bool,
     view_build_ms: f64,
     view_build: Build,
+    /// The last change of the view.
+    view_change: Change,
+    /// How the kernel gets the bytes of large originals.
+    passthrough: &'static str,
     backend: &'a str,
     model: &'a str,
     features: &'a str,
@@ -124,6 +129,24 @@ impl<'a> From<&'a Calibration> for InForce<'a> {
     }
 }
 
+/// How long the parts of a change of the view took that are not the making of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChangeTimes {
+    /// Parsing the rules; only where they were saved.
+    pub parse: Duration,
+    /// Writing down what must survive; only where rules were saved.
+    pub store: Duration,
+    /// Telling the kernel which names changed.
+    pub notify: Duration,
+}
+
+#[derive(Serialize)]
+struct Change {
+    parse_ms: f64,
+    store_ms: f64,
+    notify_ms: f64,
+}
+
 #[derive(Serialize)]
 struct Indexing {
     state: &'static str,
@@ -146,10 +169,11 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// The text of status.json.
-pub fn text(shared: &Shared) -> Vec<u8> {
+pub fn text(shared: &Shared, reading: Reading) -> Vec<u8> {
     let view = shared.view();
     let progress = shared.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let numbers = view.numbers();
+    let change = *shared.change.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let ensemble = shared.ensemble.load();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -178,6 +202,8 @@ pub fn text(shared: &Shared) -> Vec<u8> {
             tree_ms: ms(view.times.tree),
             count_ms: ms(view.times.count),
         },
+        view_change: Change { parse_ms: ms(change.parse), store_ms: ms(change.store), notify_ms: ms(change.notify) },
+        passthrough: reading.name(),
         backend: &shared.facts.backend,
         model: &shared.facts.model,
         features: &shared.facts.features,

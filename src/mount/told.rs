@@ -28,8 +28,8 @@ pub fn tell(path: &Path) -> io::Result<Value> {
     serde_json::from_slice(&fs::read(control.join("status.json"))?).map_err(io::Error::from)
 }
 
-/// Tells every mount of drumfs.
+/// Tells every mount of drumfs that this user made.
 pub fn tell_all() -> Vec<Told> {
     let told = |mount: platform::OwnMount| Told { status: tell(&mount.path), path: mount.path };
-    platform::own_mounts().into_iter().map(told).collect()
+    platform::own_mounts().into_iter().filter(|mount| mount.mine).map(told).collect()
 }

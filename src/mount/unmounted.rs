@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, unbounded};
 use super::core::Core;
 use super::indexer::Request;
 use super::keeper::{Keeper, KeeperHandle, Shared};
-use super::notify::{Listings, NoKernel};
+use super::notify::NoKernel;
+use super::remembered::Remembered;
 use super::session::MountError;
 use super::status::Facts;
 use crate::archive::ArchiveRoot;
@@ -46,12 +47,12 @@ impl Unmounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
         };
-        let loaded = Keeper::load(store, ensemble, vocabulary, facts)?;
+        let loaded = Keeper::load(Arc::clone(&root), store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();
         let (keeper, messages) = Keeper::channel();
         let (indexer, requests) = unbounded();
-        let (listings, watched) = (Arc::new(Listings::default()), Arc::new(AtomicBool::new(false)));
-        let core = Core::new(Arc::clone(&shared), keeper.clone(), root, indexer, listings, watched);
+        let (remembered, watched) = (Arc::new(Remembered::default()), Arc::new(AtomicBool::new(false)));
+        let core = Core::new(Arc::clone(&shared), keeper.clone(), root, indexer, remembered, watched);
         let thread = loaded.start(Arc::new(NoKernel), messages).map_err(MountError::Thread)?;
         Ok(Self { core: Arc::new(core), shared, keeper, thread: Some(thread), requests })
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
-use super::trees::Store;
-use super::{JournalEntry, JournalEvent, StoreError};
+use super::trees::{SAME_TIME, Store};
+use super::{JournalEntry, JournalEvent, Override, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
 
 /// The schema this program writes, and the newest it reads. A change of what the trees hold raises it. Since 2 an
@@ -18,6 +18,10 @@ pub(super) const SCHEMA: u32 = 3;
 
 /// The oldest schema whose analyses can be read.
 const OLDEST_ANALYSES: u32 = 2;
+
+/// How much of the database is kept in memory, in bytes as they are on disk; there they take about three times as many.
+/// A pass reads the samples once and in order, and what is heard is read by hash, where of a million no cache helps.
+const CACHE: u64 = 6 << 20;
 
 /// How long a store that is locked is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_millis(400);
@@ -52,7 +56,7 @@ impl OpenOptions {
     pub fn open(&self) -> Result<Opened, StoreError> {
         let at = |source| StoreError::io(&self.folder, source);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at)?;
-        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
+        let was_open = make_private(&self.folder, is_ours).map_err(at)?;
         let mut notice = None;
         let db = match self.open_db() {
             Ok(db) => db,
@@ -62,15 +66,15 @@ impl OpenOptions {
                 notice.get_or_insert(format!("the store's snapshot was damaged ({reason}) and was made anew"));
                 db
             }
-            Err(StoreError::Damaged { path, reason }) if self.repair => {
-                self.set_aside(&path, &reason, &mut notice)?;
+            Err(StoreError::Damaged { reason, .. }) if self.repair => {
+                self.set_aside(&reason, &mut notice)?;
                 self.open_db()?
             }
             Err(error) => return Err(error),
         };
-        let journal_path = self.folder.join("journal.jsonl");
+        let journal_path = self.journal();
         let journal = Journal::open(&journal_path).map_err(|source| StoreError::io(&journal_path, source))?;
-        let store = Store::new(db, self.folder.clone(), journal)?;
+        let store = Store::new(db, self.clone(), journal)?;
         self.check_archive(&store)?;
         if store.schema()?.is_some_and(|found| found < OLDEST_ANALYSES) {
             // The schema is written at the end: a crash until then does this again.
@@ -80,17 +84,22 @@ impl OpenOptions {
                     .to_owned()
             });
         }
-        self.replay(&store, &journal_path, &mut notice)?;
+        self.replay(&store, &mut notice)?;
+        self.complete_journal(&store, &mut notice)?;
         store.mark_opened(&self.archive)?;
         fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
             .map_err(at)?;
+        if was_open {
+            let told = format!("others had rights to {}: it is yours alone now", self.folder.display());
+            notice = Some(notice.map_or(told.clone(), |notice| format!("{notice}; {told}")));
+        }
         Ok(Opened { store, notice })
     }
 
     fn open_db_or_repair(&self, notice: &mut Option<String>) -> Result<sled::Db, StoreError> {
         match self.open_db() {
-            Err(StoreError::Damaged { path, reason }) if self.repair => {
-                self.set_aside(&path, &reason, notice)?;
+            Err(StoreError::Damaged { reason, .. }) if self.repair => {
+                self.set_aside(&reason, notice)?;
                 self.open_db()
             }
             result => result,
@@ -101,11 +110,11 @@ impl OpenOptions {
         self.folder.join("db")
     }
 
-    fn open_db(&self) -> Result<sled::Db, StoreError> {
+    pub(super) fn open_db(&self) -> Result<sled::Db, StoreError> {
         let config = sled::Config::new()
             .path(self.db_path())
             .mode(sled::Mode::HighThroughput)
-            .cache_capacity(48 << 20)
+            .cache_capacity(CACHE)
             .flush_every_ms(Some(500));
         // sled 0.34 panics on a truncated file.
         let mut opened = crate::catch_quietly(|| config.open());
@@ -159,11 +168,8 @@ impl OpenOptions {
     }
 
     /// Moves the database aside, under a name that is free.
-    fn set_aside(&self, path: &Path, reason: &str, notice: &mut Option<String>) -> Result<(), StoreError> {
-        let aside = (1..).map(|n| self.folder.join(format!("damaged-db-{n}"))).find(|aside| !aside.exists());
-        let Some(aside) = aside else {
-            return Err(StoreError::Damaged { path: path.to_owned(), reason: reason.to_owned() });
-        };
+    fn set_aside(&self, reason: &str, notice: &mut Option<String>) -> Result<(), StoreError> {
+        let aside = self.free_name("damaged-db")?;
         fs::rename(self.db_path(), &aside).map_err(|source| StoreError::io(self.db_path(), source))?;
         *notice = Some(format!(
             "the damaged database ({reason}) was set aside as {}; overrides and rules come from journal.jsonl, and the \
@@ -184,25 +190,15 @@ impl OpenOptions {
 
     /// Puts back what the journal has and the database lacks: all of it in a new database, and the last words where a
     /// damaged one lost its end, which looks like one that was never written.
-    fn replay(&self, store: &Store, journal: &Path, notice: &mut Option<String>) -> Result<(), StoreError> {
-        let (entries, bad) = Journal::read(journal).map_err(|source| StoreError::io(journal, source))?;
-        let (mut said, mut rules) = (BTreeMap::new(), None);
-        for JournalEntry { event, at } in &entries {
-            match event {
-                JournalEvent::Override { hash, hash_algorithm, label, note } => {
-                    let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
-                    let Ok(hash) = ContentHash::from_hex(algorithm, hash) else { continue };
-                    said.insert(hash, (label.as_deref(), note.as_deref(), *at));
-                }
-                JournalEvent::Rules { text } => rules = Some((text, *at)),
-            }
-        }
+    pub(super) fn replay(&self, store: &Store, notice: &mut Option<String>) -> Result<(), StoreError> {
+        let LastWords { overrides, rules, .. } = self.last_words()?;
+        let journal = self.journal();
         let mut restored = 0u64;
-        for (hash, (label, note, at)) in said {
-            restored += u64::from(store.restore_override(&hash, label, note, at)?);
+        for (hash, (label, note, at)) in overrides {
+            restored += u64::from(store.restore_override(&hash, label.as_deref(), note.as_deref(), at)?);
         }
         if let Some((text, at)) = rules {
-            restored += u64::from(store.restore_rules(text, at)?);
+            restored += u64::from(store.restore_rules(&text, at)?);
         }
         if restored == 0 {
             return Ok(());
@@ -212,12 +208,122 @@ impl OpenOptions {
         if !store.is_new()? {
             told.push(format!("the database had lost {restored} overrides or rules; {} had them", journal.display()));
         }
-        if bad > 0 {
-            told.push(format!("{bad} lines of {} could not be read and were passed over", journal.display()));
+        *notice = Some(told.join("; ")).filter(|told| !told.is_empty());
+        Ok(())
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.join("journal.jsonl")
+    }
+
+    fn last_words(&self) -> Result<LastWords, StoreError> {
+        let (entries, bad) = Journal::read(&self.journal()).map_err(|source| StoreError::io(self.journal(), source))?;
+        let mut words = LastWords { overrides: BTreeMap::new(), rules: None, bad };
+        for JournalEntry { event, at } in entries {
+            match event {
+                JournalEvent::Override { hash, hash_algorithm, label, note } => {
+                    let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
+                    let Ok(hash) = ContentHash::from_hex(algorithm, &hash) else { continue };
+                    words.overrides.insert(hash, (label, note, at));
+                }
+                JournalEvent::Rules { text } => words.rules = Some((text, at)),
+            }
+        }
+        Ok(words)
+    }
+
+    /// Writes into the journal what the database has and the journal lost, so that each of them is enough again. A
+    /// journal with lines that can't be read is kept under another name, and one without them takes its place.
+    fn complete_journal(&self, store: &Store, notice: &mut Option<String>) -> Result<(), StoreError> {
+        let words = self.last_words()?;
+        let mut lost = Vec::new();
+        for item in store.overrides() {
+            let (hash, Override { label, note, at }) = item?;
+            if words.overrides.get(&hash).is_none_or(|(.., said)| said + SAME_TIME < at) {
+                let (hash, hash_algorithm) = (hash.to_hex(), hash.algorithm().name().to_owned());
+                let event = JournalEvent::Override { hash, hash_algorithm, label: Some(label), note };
+                lost.push(JournalEntry { at, event });
+            }
+        }
+        if let Some((text, at)) = store.active_rules()?
+            && words.rules.is_none_or(|(_, said)| said + SAME_TIME < at)
+        {
+            lost.push(JournalEntry { at, event: JournalEvent::Rules { text } });
+        }
+        let mut told = Vec::from_iter(notice.take());
+        if words.bad > 0 {
+            let aside = self.free_name("damaged-journal")?;
+            store.mend_journal(&aside)?;
+            told.push(format!(
+                "{} lines of {} could not be read and were passed over; they are kept in {}",
+                words.bad,
+                self.journal().display(),
+                aside.display()
+            ));
+        }
+        if !lost.is_empty() {
+            store.write_journal(&lost)?;
+            let path = self.journal();
+            told.push(format!("{} had lost {} overrides or rules; the database had them", path.display(), lost.len()));
         }
         *notice = Some(told.join("; ")).filter(|told| !told.is_empty());
         Ok(())
     }
+
+    /// A name in the folder that is free: `stem-1`, `stem-2` and so on.
+    fn free_name(&self, stem: &str) -> Result<PathBuf, StoreError> {
+        let taken = || StoreError::io(self.folder.join(stem), io::ErrorKind::AlreadyExists.into());
+        (1..u32::MAX).map(|n| self.folder.join(format!("{stem}-{n}"))).find(|path| !path.exists()).ok_or_else(taken)
+    }
+}
+
+/// The last word on each content, and the last rules, of a journal.
+struct LastWords {
+    /// Label, remark and time.
+    overrides: BTreeMap<ContentHash, (Option<String>, Option<String>, f64)>,
+    /// Text and time.
+    rules: Option<(String, f64)>,
+    /// How many lines could not be read.
+    bad: usize,
+}
+
+/// What drumfs makes in a store's folder. Files of others that lie there are left as they are.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "db" | "journal.jsonl" | "owner" | "drumfs.log")
+        || name.starts_with("catalogue.bin")
+        || name.starts_with("learned.json")
+        || name.starts_with("damaged-")
+}
+
+/// Takes the rights of others to a folder and to those of its files that are `ours` away. Whether anybody had any to
+/// the folder itself. Links are passed over.
+fn make_private(folder: &Path, ours: fn(&str) -> bool) -> io::Result<bool> {
+    const OTHERS: u32 = 0o077;
+    let before = fs::metadata(folder)?.permissions().mode();
+    // First of all: nobody comes in any more.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !ours(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let done = entry.metadata().and_then(|metadata| {
+            let mode = metadata.permissions().mode();
+            if metadata.is_dir() {
+                make_private(&entry.path(), |_| true).map(drop)
+            } else if metadata.is_file() && mode & OTHERS != 0 {
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode & 0o700))
+            } else {
+                Ok(())
+            }
+        });
+        match done {
+            // An owner that is just ending removes files.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(before & OTHERS != 0)
 }
 
 /// Whether another process has the database. sled tells by the text alone.

@@ -1,18 +1,18 @@
 //! The trees of the database and what each holds.
 
-use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sled::{Batch, Tree};
+use sled::{Batch, IVec, Tree};
 
 use super::journal::Journal;
-use super::open::SCHEMA;
+use super::open::{OpenOptions, SCHEMA};
+use super::vouched::{self, Vouched, new_key};
 use super::{JournalEntry, JournalEvent, StoreError};
 use crate::archive::discover::path_from_bytes;
 use crate::archive::{ContentHash, HashAlgorithm};
@@ -65,111 +65,167 @@ pub struct Known {
     pub ears: u64,
 }
 
-/// Says of a copy of the catalogue that it is of what the store holds now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token([u8; 16]);
-
-impl Token {
-    /// One that never was.
-    pub fn new() -> Self {
-        let mut token = [0; 16];
-        token.as_chunks_mut::<8>().0.iter_mut().for_each(|half| *half = new_key());
-        Self(token)
-    }
-
-    /// To be written down.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Whether there is such a copy, and what is written meanwhile.
-#[derive(Debug, Default)]
-struct Vouched {
-    token: Option<Token>,
-    /// Raised before and after samples or analyses are written.
-    changes: u64,
-    /// How many are writing them now.
-    writing: u32,
-    /// Whether a write failed: nobody knows how much of it is there.
-    unsure: bool,
-}
-
 /// An open store. One process has it at a time; every method may be called from any thread.
+///
+/// sled refuses everything once a write has failed, also where there is room again: then it is opened anew in its
+/// place, as soon as a trial write goes well.
 pub struct Store {
-    db: sled::Db,
-    meta: Tree,
-    samples: Tree,
-    analyses: Tree,
-    overrides: Tree,
-    rules: Tree,
-    folder: PathBuf,
+    trees: RwLock<Option<Arc<Trees>>>,
+    /// Whether sled has failed since the trees were opened.
+    failed: AtomicBool,
+    /// When it may be tried again to open them anew.
+    next_try: Mutex<Instant>,
+    options: OpenOptions,
     journal: Mutex<Journal>,
-    vouched: Mutex<Vouched>,
+    pub(super) vouched: Mutex<Vouched>,
+    /// Whether something failed since the store was opened: nobody knows how much of what was written is there.
+    pub(super) unsure: AtomicBool,
     /// Mixed into what is written beside samples of who has heard them: another number makes all of that mean nothing.
     ears_key: AtomicU64,
 }
 
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+/// The database and its trees.
+pub(super) struct Trees {
+    pub db: sled::Db,
+    pub meta: Tree,
+    samples: Tree,
+    analyses: Tree,
+    overrides: Tree,
+    rules: Tree,
+}
+
+impl Trees {
+    fn open(db: sled::Db, folder: &Path) -> Result<Self, StoreError> {
+        let tree = |name: &str| db.open_tree(name).map_err(|error| StoreError::sled(folder, error));
+        Ok(Self {
+            meta: tree("meta")?,
+            samples: tree("samples")?,
+            analyses: tree("analyses")?,
+            overrides: tree("overrides")?,
+            rules: tree("rules")?,
+            db,
+        })
     }
 }
 
-/// Where the word on a copy of the catalogue is kept.
-const CATALOGUE: &str = "catalogue";
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("folder", &self.options.folder).finish_non_exhaustive()
+    }
+}
+
+/// What is written on trial before the database is opened anew: as much as sled writes at a time, in bytes.
+const TRIAL: usize = 1 << 20;
+
+/// How long those who read the old trees are waited for before the database is opened anew. Whoever asks for the trees
+/// may be one of them.
+const READERS_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long it is until that is tried again.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// Where it is kept what the word on who has heard a sample is mixed with.
 const EARS_KEY: &str = "ears";
 
-/// Bytes that are never the same twice.
-fn new_key() -> [u8; 8] {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    RandomState::new().hash_one((time, std::process::id())).to_le_bytes()
-}
-
 /// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
-const SAME_TIME: f64 = 1e-3;
+pub(super) const SAME_TIME: f64 = 1e-3;
 
 fn seconds_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 impl Store {
-    pub(super) fn new(db: sled::Db, folder: PathBuf, journal: Journal) -> Result<Self, StoreError> {
-        let tree = |name: &str| db.open_tree(name).map_err(|error| StoreError::sled(&folder, error));
-        let meta = tree("meta")?;
-        let token = meta.get(CATALOGUE).map_err(|error| StoreError::sled(&folder, error))?;
-        let token = token.and_then(|token| token[..].try_into().ok().map(Token));
-        let ears_key = meta.get(EARS_KEY).map_err(|error| StoreError::sled(&folder, error))?;
-        let ears_key = ears_key.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
+    pub(super) fn new(db: sled::Db, options: OpenOptions, journal: Journal) -> Result<Self, StoreError> {
+        let trees = Trees::open(db, &options.folder)?;
+        let word = |key| trees.meta.get(key).map_err(|error| StoreError::sled(&options.folder, error));
+        let vouched = Vouched::by(word(vouched::WORD)?.as_deref());
+        let ears_key = word(EARS_KEY)?.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
         Ok(Self {
-            meta,
-            samples: tree("samples")?,
-            analyses: tree("analyses")?,
-            overrides: tree("overrides")?,
-            rules: tree("rules")?,
-            db,
-            folder,
+            trees: RwLock::new(Some(Arc::new(trees))),
+            failed: AtomicBool::new(false),
+            next_try: Mutex::new(Instant::now()),
+            options,
             journal: Mutex::new(journal),
-            vouched: Mutex::new(Vouched { token, ..Vouched::default() }),
+            vouched: Mutex::new(vouched),
+            unsure: AtomicBool::new(false),
             ears_key: AtomicU64::new(ears_key),
         })
     }
 
     /// The store's folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.options.folder
     }
 
-    fn failed(&self, error: sled::Error) -> StoreError {
-        StoreError::sled(&self.folder, error)
+    pub(super) fn failed(&self, error: sled::Error) -> StoreError {
+        self.failed.store(true, Ordering::Relaxed);
+        self.unsure.store(true, Ordering::Relaxed);
+        StoreError::sled(self.folder(), error)
+    }
+
+    /// The trees; opened anew where they failed before and there is room again.
+    pub(super) fn trees(&self) -> Result<Arc<Trees>, StoreError> {
+        if self.failed.load(Ordering::Relaxed) && self.is_time_to_try() {
+            match self.open_anew() {
+                Ok(trees) => return Ok(trees),
+                Err(error) => log::debug!("the database is not opened anew yet: {error}"),
+            }
+        }
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let closed = || std::io::Error::other("the database has failed and could not be opened anew yet");
+        trees.clone().ok_or_else(|| StoreError::io(self.folder(), closed()))
+    }
+
+    fn is_time_to_try(&self) -> bool {
+        let mut next = self.next_try.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = Instant::now() >= *next;
+        if due {
+            *next = Instant::now() + BETWEEN_TRIES;
+        }
+        due
+    }
+
+    /// Opens the database in the place of one that failed. What sled held in memory and could not write is dropped: of
+    /// what people said the journal has it, and what was heard is heard again.
+    fn open_anew(&self) -> Result<Arc<Trees>, StoreError> {
+        let mut place = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(trees), false) = (&*place, self.failed.load(Ordering::Relaxed)) {
+            // Another thread was faster.
+            return Ok(Arc::clone(trees));
+        }
+        self.try_to_write()?;
+        if let Some(trees) = place.take() {
+            // sled lets go of its files when the last reader has.
+            let (readers, until) = (Arc::downgrade(&trees), Instant::now() + READERS_PATIENCE);
+            while readers.strong_count() > 1 && Instant::now() < until {
+                std::thread::sleep(READERS_PATIENCE / 20);
+            }
+            if readers.strong_count() > 1 {
+                *place = Some(trees);
+                return Err(StoreError::InUse { path: self.folder().to_owned(), owner: "a reader of its own".into() });
+            }
+        }
+        let trees = Arc::new(Trees::open(self.options.open_db()?, self.folder())?);
+        *place = Some(Arc::clone(&trees));
+        self.failed.store(false, Ordering::Relaxed);
+        drop(place);
+        let mut notice = None;
+        self.options.replay(self, &mut notice)?;
+        log::warn!("the database of {} failed and was opened anew", self.folder().display());
+        Ok(trees)
+    }
+
+    /// Whether the disk takes anything.
+    fn try_to_write(&self) -> Result<(), StoreError> {
+        let path = self.folder().join("trial");
+        let write = || {
+            let mut file = std::fs::File::create(&path)?;
+            std::io::Write::write_all(&mut file, &vec![0xA5; TRIAL])?;
+            file.sync_all()
+        };
+        let written = write();
+        drop(std::fs::remove_file(&path));
+        written.map_err(|source| StoreError::io(path, source))
     }
 
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
@@ -177,12 +233,12 @@ impl Store {
     }
 
     fn damaged(&self, error: &postcard::Error) -> StoreError {
-        StoreError::Damaged { path: self.folder.clone(), reason: format!("a record: {error}") }
+        StoreError::Damaged { path: self.folder().to_owned(), reason: format!("a record: {error}") }
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
         postcard::to_stdvec(value)
-            .map_err(|error| StoreError::io(&self.folder, std::io::Error::other(error.to_string())))
+            .map_err(|error| StoreError::io(self.folder(), std::io::Error::other(error.to_string())))
     }
 
     /// The schema a database was written with; none for a new one.
@@ -193,13 +249,13 @@ impl Store {
 
     /// The schema this database was written with; none for a new one.
     pub(super) fn schema(&self) -> Result<Option<u32>, StoreError> {
-        Self::schema_of(&self.db).map_err(|error| self.failed(error))
+        Self::schema_of(&self.trees()?.db).map_err(|error| self.failed(error))
     }
 
     /// Forgets what was heard, of which an older schema tells too little: it is heard again.
     pub(super) fn forget_analyses(&self) -> Result<(), StoreError> {
         self.doubt_ears()?;
-        self.changing(|| self.analyses.clear().map_err(|error| self.failed(error)))?;
+        self.changing(|| self.trees()?.analyses.clear().map_err(|error| self.failed(error)))?;
         self.flush()
     }
 
@@ -208,36 +264,52 @@ impl Store {
     }
 
     pub(super) fn archive(&self) -> Result<Option<PathBuf>, StoreError> {
-        let value = self.meta.get("archive").map_err(|error| self.failed(error))?;
+        let value = self.trees()?.meta.get("archive").map_err(|error| self.failed(error))?;
         Ok(value.map(|bytes| path_from_bytes(bytes.to_vec())))
     }
 
     pub(super) fn mark_opened(&self, archive: &Path) -> Result<(), StoreError> {
-        self.meta.insert("schema", &SCHEMA.to_be_bytes()).map_err(|error| self.failed(error))?;
-        self.meta.insert("archive", archive.as_os_str().as_bytes()).map_err(|error| self.failed(error))?;
+        self.trees()?.meta.insert("schema", &SCHEMA.to_be_bytes()).map_err(|error| self.failed(error))?;
+        self.trees()?.meta.insert("archive", archive.as_os_str().as_bytes()).map_err(|error| self.failed(error))?;
         self.flush()
     }
 
     /// Writes everything to the disk.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map(drop).map_err(|error| self.failed(error))
+        self.trees()?.db.flush().map(drop).map_err(|error| self.failed(error))
     }
 
     // Samples and analyses.
 
     /// Every sample, ordered by path bytes.
     pub fn samples(&self) -> impl Iterator<Item = Result<(Vec<u8>, SampleEntry), StoreError>> + '_ {
-        self.samples.iter().map(|item| {
-            let (path, value) = item.map_err(|error| self.failed(error))?;
+        self.all(|trees| &trees.samples).map(|item| {
+            let (path, value) = item?;
             Ok((path.to_vec(), self.decode(&value)?))
         })
+    }
+
+    /// Every entry of a tree, which is kept open meanwhile; the error alone where there is none.
+    fn all(&self, tree: fn(&Trees) -> &Tree) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + '_ {
+        let (trees, error) = match self.trees() {
+            Ok(trees) => (Some(trees), None),
+            Err(error) => (None, Some(error)),
+        };
+        let entries = trees.into_iter().flat_map(move |trees| {
+            let entries = tree(&trees).iter();
+            entries.map(move |item| {
+                let _open = &trees;
+                item.map_err(|error| self.failed(error))
+            })
+        });
+        error.into_iter().map(Err).chain(entries)
     }
 
     /// Every sample, ordered by path bytes, with who has heard it.
     pub fn known(&self) -> impl Iterator<Item = Result<Known, StoreError>> + '_ {
         let key = self.ears_key.load(Ordering::Relaxed);
-        self.samples.iter().map(move |item| {
-            let (path, value) = item.map_err(|error| self.failed(error))?;
+        self.all(|trees| &trees.samples).map(move |item| {
+            let (path, value) = item?;
             let (entry, rest) = postcard::take_from_bytes(&value).map_err(|error| self.damaged(&error))?;
             let ears = rest.try_into().map_or(0, |ears| u64::from_le_bytes(ears) ^ key);
             Ok(Known { path: path.to_vec(), entry, ears })
@@ -251,26 +323,26 @@ impl Store {
     /// Where the store can't be written.
     pub fn doubt_ears(&self) -> Result<(), StoreError> {
         let key = u64::from_le_bytes(new_key());
-        self.meta.insert(EARS_KEY, &key.to_be_bytes()).map_err(|error| self.failed(error))?;
+        self.trees()?.meta.insert(EARS_KEY, &key.to_be_bytes()).map_err(|error| self.failed(error))?;
         self.ears_key.store(key, Ordering::Relaxed);
-        Ok(())
+        self.flush()
     }
 
     /// One sample.
     pub fn sample(&self, path: &[u8]) -> Result<Option<SampleEntry>, StoreError> {
-        let value = self.samples.get(path).map_err(|error| self.failed(error))?;
+        let value = self.trees()?.samples.get(path).map_err(|error| self.failed(error))?;
         value.map(|bytes| self.decode(&bytes)).transpose()
     }
 
     /// What `model` heard in a content.
     pub fn analysis(&self, hash: &ContentHash, model: &str) -> Result<Option<Analysis>, StoreError> {
-        let value = self.analyses.get(analysis_key(hash, model)).map_err(|error| self.failed(error))?;
+        let value = self.trees()?.analyses.get(analysis_key(hash, model)).map_err(|error| self.failed(error))?;
         value.map(|bytes| self.decode(&bytes)).transpose()
     }
 
     /// Whether `model` has heard a content.
     pub fn has_analysis(&self, hash: &ContentHash, model: &str) -> Result<bool, StoreError> {
-        self.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
+        self.trees()?.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
     }
 
     /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go
@@ -295,17 +367,19 @@ impl Store {
             for (hash, model, analysis) in analyses {
                 batch.insert(analysis_key(hash, model), self.encode(analysis)?);
             }
-            self.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
-            self.put_samples(samples)
+            // The same for both: a database that was opened anew in between does not have the first.
+            let trees = self.trees()?;
+            trees.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
+            self.put_samples(&trees, samples)
         })
     }
 
     /// Writes beside samples who has heard them, which changes nothing of what is known.
     pub fn note_ears(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
-        self.put_samples(samples)
+        self.put_samples(&*self.trees()?, samples)
     }
 
-    fn put_samples(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
+    fn put_samples(&self, trees: &Trees, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let key = self.ears_key.load(Ordering::Relaxed);
         for (path, entry, ears) in samples {
@@ -316,78 +390,24 @@ impl Store {
             }
             batch.insert(*path, value);
         }
-        self.samples.apply_batch(batch).map_err(|error| self.failed(error))
+        trees.samples.apply_batch(batch).map_err(|error| self.failed(error))
     }
 
     /// Forgets paths: their content is known under another. What was heard in them stays.
     pub fn forget_paths<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         paths.for_each(|path| batch.remove(path));
-        self.changing(|| self.samples.apply_batch(batch).map_err(|error| self.failed(error)))
-    }
-
-    // The copy of the catalogue.
-
-    fn vouched(&self) -> MutexGuard<'_, Vouched> {
-        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does `work`, which writes samples or analyses. Before anything of it can be on the disk, the word on a copy of
-    /// the catalogue is taken back there: whatever is lost in a crash, no old copy is taken for a new one.
-    fn changing<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        {
-            let mut vouched = self.vouched();
-            vouched.changes += 1;
-            if vouched.token.is_some() {
-                self.meta.remove(CATALOGUE).map_err(|error| self.failed(error))?;
-                self.flush()?;
-                vouched.token = None;
-            }
-            vouched.writing += 1;
-        }
-        let done = work();
-        let mut vouched = self.vouched();
-        vouched.changes += 1;
-        vouched.writing -= 1;
-        vouched.unsure |= done.is_err();
-        done
-    }
-
-    /// What a copy of the catalogue must carry to be one of what the store holds now; none where there is no such copy.
-    pub fn token(&self) -> Option<Token> {
-        self.vouched().token
-    }
-
-    /// A number that is another whenever samples or analyses were written in between.
-    pub fn changes(&self) -> u64 {
-        self.vouched().changes
-    }
-
-    /// Says that a copy of the catalogue that carries `token`, and is on the disk, is of what the store holds, if
-    /// nothing was written since [`Store::changes`] was `changes`, and no write failed; whether it now is vouched for.
-    ///
-    /// # Errors
-    /// Where the store can't be written; no copy is vouched for then.
-    pub fn vouch(&self, token: Token, changes: u64) -> Result<bool, StoreError> {
-        let mut vouched = self.vouched();
-        if vouched.writing > 0 || vouched.unsure || vouched.changes != changes {
-            return Ok(false);
-        }
-        self.meta.insert(CATALOGUE, &token.0).map_err(|error| self.failed(error))?;
-        // Whatever happens now, it may be there and has to be taken back.
-        vouched.token = Some(token);
-        self.flush()?;
-        Ok(true)
+        self.changing(|| self.trees()?.samples.apply_batch(batch).map_err(|error| self.failed(error)))
     }
 
     // What people said.
 
     /// Every override.
     pub fn overrides(&self) -> impl Iterator<Item = Result<(ContentHash, Override), StoreError>> + '_ {
-        self.overrides.iter().map(|item| {
-            let (key, value) = item.map_err(|error| self.failed(error))?;
+        self.all(|trees| &trees.overrides).map(|item| {
+            let (key, value) = item?;
             let hash = hash_of_key(&key).ok_or_else(|| StoreError::Damaged {
-                path: self.folder.clone(),
+                path: self.folder().to_owned(),
                 reason: "an override's hash".to_owned(),
             })?;
             Ok((hash, self.decode(&value)?))
@@ -428,8 +448,8 @@ impl Store {
 
     fn put_override(&self, hash: &ContentHash, said: Option<&Override>) -> Result<(), StoreError> {
         let result = match said {
-            Some(said) => self.overrides.insert(hash.key(), self.encode(said)?),
-            None => self.overrides.remove(hash.key()),
+            Some(said) => self.trees()?.overrides.insert(hash.key(), self.encode(said)?),
+            None => self.trees()?.overrides.remove(hash.key()),
         };
         result.map(drop).map_err(|error| self.failed(error))
     }
@@ -442,7 +462,7 @@ impl Store {
         note: Option<&str>,
         at: f64,
     ) -> Result<bool, StoreError> {
-        let known = self.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
+        let known = self.trees()?.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
         let known: Option<Override> = known.map(|bytes| self.decode(&bytes)).transpose()?;
         let said = label.map(|label| Override { label: label.to_owned(), note: note.map(str::to_owned), at });
         let newer = known.as_ref().is_some_and(|known| known.at > at + SAME_TIME);
@@ -457,7 +477,7 @@ impl Store {
     /// The rules in force and the draft that was refused.
     pub fn rules(&self) -> Result<RulesState, StoreError> {
         let text = |name: &str| -> Result<Option<String>, StoreError> {
-            let value = self.rules.get(name).map_err(|error| self.failed(error))?;
+            let value = self.trees()?.rules.get(name).map_err(|error| self.failed(error))?;
             Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         };
         Ok(RulesState { active: text("active")?, draft: text("draft")? })
@@ -480,12 +500,12 @@ impl Store {
         batch.insert("active", text);
         batch.insert("at", &at.to_be_bytes());
         batch.remove("draft");
-        self.rules.apply_batch(batch).map_err(|error| self.failed(error))
+        self.trees()?.rules.apply_batch(batch).map_err(|error| self.failed(error))
     }
 
     /// Puts the journal's last rules into the database, unless that has them or newer ones; whether it had not.
     pub(super) fn restore_rules(&self, text: &str, at: f64) -> Result<bool, StoreError> {
-        let known_at = self.rules.get("at").map_err(|error| self.failed(error))?;
+        let known_at = self.trees()?.rules.get("at").map_err(|error| self.failed(error))?;
         let known_at = known_at.and_then(|bytes| bytes.as_ref().try_into().ok().map(f64::from_be_bytes));
         if known_at.is_some_and(|known_at| known_at > at + SAME_TIME) || self.rules()?.active.as_deref() == Some(text) {
             return Ok(false);
@@ -494,24 +514,47 @@ impl Store {
         Ok(true)
     }
 
+    /// The rules in force and since when, in seconds since 1970; 0 where that is not known.
+    pub(super) fn active_rules(&self) -> Result<Option<(String, f64)>, StoreError> {
+        let at = self.trees()?.rules.get("at").map_err(|error| self.failed(error))?;
+        let at = at.and_then(|bytes| bytes.as_ref().try_into().ok().map(f64::from_be_bytes)).unwrap_or(0.0);
+        Ok(self.rules()?.active.map(|text| (text, at)))
+    }
+
+    /// Appends to the journal alone.
+    pub(super) fn write_journal(&self, entries: &[JournalEntry]) -> Result<(), StoreError> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.append(entries).map_err(|source| StoreError::io(self.folder().join("journal.jsonl"), source))
+    }
+
+    /// Keeps the journal as `aside` and puts one in its place that has every line of it that can be read.
+    pub(super) fn mend_journal(&self, aside: &Path) -> Result<(), StoreError> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.folder().join("journal.jsonl");
+        *journal = Journal::mend(&path, aside).map_err(|source| StoreError::io(path, source))?;
+        Ok(())
+    }
+
     /// Keeps a draft that was refused, so that nobody has to write it again.
     pub fn keep_draft(&self, text: &str) -> Result<(), StoreError> {
-        self.rules.insert("draft", text).map_err(|error| self.failed(error))?;
+        self.trees()?.rules.insert("draft", text).map_err(|error| self.failed(error))?;
         self.flush()
     }
 
     /// Appends to the journal, then does `work` on the database. A database that fails then, on a full disk for one,
-    /// is no reason to refuse what is on the disk already: it gets it from the journal when it is opened again. sled
-    /// goes on failing until then, also where there is room again.
+    /// is no reason to refuse what is on the disk already: it gets it from the journal when it is opened again, here or
+    /// at the next start.
     fn journalled(
         &self,
         entries: &[JournalEntry],
         work: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.append(entries).map_err(|source| StoreError::io(self.folder.join("journal.jsonl"), source))?;
+        journal.append(entries).map_err(|source| StoreError::io(self.folder().join("journal.jsonl"), source))?;
         if let Err(error) = work() {
-            log::error!("{error}; what was said is in journal.jsonl and goes into the database at the next start");
+            log::error!(
+                "{error}; what was said is in journal.jsonl and goes into the database when that is opened again"
+            );
         }
         Ok(())
     }

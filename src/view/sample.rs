@@ -88,6 +88,16 @@ impl Sample {
         }
     }
 
+    /// The file name.
+    pub fn name(&self) -> &[u8] {
+        name_of(&self.path)
+    }
+
+    /// The path of the folder it lies in; empty for the root.
+    pub fn folder(&self) -> &[u8] {
+        folder_of(&self.path)
+    }
+
     /// What the rules look at, with what a person said of it.
     pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
         Subject {

@@ -202,6 +202,16 @@ impl View {
         &self.tree.dirs[dir.0 as usize]
     }
 
+    /// Every folder, the root first.
+    pub fn dirs(&self) -> impl Iterator<Item = DirId> + use<> {
+        (0..self.tree.dirs.len() as u32).map(DirId)
+    }
+
+    /// A number that differs where the names in a folder, or what they stand for, differ.
+    pub(super) fn digest(&self, dir: DirId) -> u64 {
+        self.dir(dir).digest
+    }
+
     /// The folder with this inode number, if this view has it.
     pub fn dir_by_ino(&self, ino: Ino) -> Option<DirId> {
         if ino == ROOT { Some(DirId::ROOT) } else { self.tree.by_ino.get(&ino).copied() }

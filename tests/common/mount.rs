@@ -32,6 +32,8 @@ pub struct Mount {
     pub store: PathBuf,
     /// The mount point.
     pub at: PathBuf,
+    /// Options of `drumfs mount`, for the next mount.
+    pub options: Vec<String>,
     child: Option<Child>,
     watchdog: Option<Sender<()>>,
 }
@@ -57,6 +59,11 @@ impl Mount {
 
     /// Mounts the folder `archive` of a temporary folder, and waits until everything was heard.
     pub fn start(dir: TempDir) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same, with options of `drumfs mount`.
+    pub fn start_with(dir: TempDir, options: &[&str]) -> Self {
         // Without links in it: the kernel names mounts so.
         let base = dir.path().canonicalize().unwrap();
         fs::create_dir_all(base.join("archive")).unwrap();
@@ -64,6 +71,7 @@ impl Mount {
             archive: base.join("archive"),
             store: base.join("store"),
             at: base.join("RegeneratedArchive"),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
             dir,
             child: None,
             watchdog: None,
@@ -80,7 +88,7 @@ impl Mount {
     /// The command that mounts, in the foreground.
     pub fn command(&self) -> Command {
         let mut command = Command::new(DRUMFS);
-        command.arg("mount").arg(&self.archive).arg(&self.at).arg("--store").arg(&self.store);
+        command.arg("mount").arg(&self.archive).arg(&self.at).arg("--store").arg(&self.store).args(&self.options);
         // A test that wants another model puts this here before it mounts.
         let config = self.archive.with_file_name("config.yml");
         if config.exists() {

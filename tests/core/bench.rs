@@ -149,6 +149,14 @@ impl Bench {
         self.forget(path);
     }
 
+    /// What was heard of the content that is there now comes only after `meanwhile`.
+    pub fn hear_late(&mut self, path: &[u8], label: usize, meanwhile: impl FnOnce(&Self)) {
+        self.know(path, label);
+        meanwhile(self);
+        self.hand_over(path);
+        self.settle();
+    }
+
     /// A path that was known is not there any more.
     pub fn miss(&mut self, path: &[u8]) {
         self.known.get_mut(path).unwrap().0.missing = true;
@@ -209,7 +217,7 @@ impl Bench {
     pub fn find(&self, path: &str) -> Option<Ino> {
         path.split('/').try_fold(1, |parent, name| match self.core().lookup(parent, name.as_bytes()).unwrap() {
             Found::Node(attr) => Some(attr.ino),
-            Found::Nothing(_) => None,
+            Found::Nothing => None,
         })
     }
 
@@ -220,7 +228,7 @@ impl Bench {
 
     /// Writes at an offset.
     pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<usize, FsError> {
-        answered(|answer| self.core().write(handle, offset, data, answer))
+        answered(|answer| self.core().write(0, handle, offset, data, answer))
     }
 
     /// Flushes, as close does.
@@ -243,7 +251,7 @@ impl Bench {
         let opened = self.open(ino, READ)?;
         let mut bytes = Vec::new();
         loop {
-            let more = self.core().read(opened.handle, bytes.len() as u64, piece)?;
+            let more = self.core().read(ino, opened.handle, bytes.len() as u64, piece)?;
             bytes.extend_from_slice(&more);
             if more.is_empty() {
                 break;
@@ -257,7 +265,7 @@ impl Bench {
     pub fn control(&self, name: &str) -> Ino {
         match self.core().lookup(control_ino(), name.as_bytes()).unwrap() {
             Found::Node(attr) => attr.ino,
-            Found::Nothing(_) => panic!("there is no {name}"),
+            Found::Nothing => panic!("there is no {name}"),
         }
     }
 

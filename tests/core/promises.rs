@@ -58,6 +58,24 @@ fn a_sample_that_is_forgotten_right_after_it_was_heard_does_not_haunt_the_view()
 }
 
 #[test]
+fn what_was_heard_of_an_older_content_does_not_take_back_the_size_that_an_open_has_shown() {
+    let mut bench = heard();
+    let ino = bench.find("Kick/a/one.wav").unwrap();
+    bench.write_original(b"a/one.wav", &[1; 2000]);
+    bench.hear_late(b"a/one.wav", 15, |bench| {
+        bench.write_original(b"a/one.wav", &[2; 3000]);
+        bench.open(ino, READ).unwrap();
+        assert_eq!(bench.core().getattr(ino).unwrap().size, 3000);
+    });
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 3000, "2000 was heard before");
+    bench.hear(b"a/one.wav", 15);
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 3000);
+    bench.write_original(b"a/one.wav", &[3; 100]);
+    bench.hear(b"a/one.wav", 15);
+    assert_eq!(bench.core().getattr(ino).unwrap().size, 100, "nothing is in the way of what comes later");
+}
+
+#[test]
 fn rescan_asks_for_a_pass_and_reads_as_what_it_is_for() {
     let bench = heard();
     let handle = bench.open(bench.control("rescan"), TRUNCATE).unwrap().handle;
@@ -73,11 +91,11 @@ fn samples_may_be_kept_by_the_kernel_and_made_files_may_not() {
     let bench = heard();
     let sample = bench.find("Kick/a/one.wav").unwrap();
     let opened = |ino| bench.open(ino, READ).unwrap().kind;
-    assert_eq!(opened(sample), OpenKind::Keep);
+    assert!(matches!(opened(sample), OpenKind::Keep));
     for name in ["rules.yml", "overrides.jsonl", "index.jsonl", "status.json", "rescan"] {
-        assert_eq!(opened(bench.control(name)), OpenKind::Direct, "{name}");
+        assert!(matches!(opened(bench.control(name)), OpenKind::Direct), "{name}");
     }
-    assert_eq!(opened(bench.find("_stats.json").unwrap()), OpenKind::Direct);
+    assert!(matches!(opened(bench.find("_stats.json").unwrap()), OpenKind::Direct));
 }
 
 #[test]
@@ -101,7 +119,7 @@ fn a_listing_with_attributes_lists_the_same_and_ends_at_any_offset() {
     // A file's handle is no folder's, and the other way round.
     let file = bench.open(bench.find("Kick/a/one.wav").unwrap(), READ).unwrap().handle;
     assert_eq!(errno(bench.core().readdir(file, 0, &mut |_, _, _, _| true)), libc::EBADF);
-    assert_eq!(errno(bench.core().read(handle, 0, 1)), libc::EISDIR);
+    assert_eq!(errno(bench.core().read(0, handle, 0, 1)), libc::EISDIR);
     assert_eq!(errno(bench.write(handle, 0, b"x")), libc::EISDIR);
 }
 
@@ -165,7 +183,7 @@ fn renames_in_control_do_what_saving_programs_want_and_nothing_else() {
     assert_eq!(between(b"a", &[b'n'; 256], false), libc::ENAMETOOLONG);
     // A backup first, then the new version over it: as vim does with backupcopy=no.
     assert_eq!(between(b"rules.yml", b"rules.yml~", false), 0);
-    assert!(matches!(bench.core().lookup(control_ino(), b"rules.yml").unwrap(), Found::Nothing(_)));
+    assert!(matches!(bench.core().lookup(control_ino(), b"rules.yml").unwrap(), Found::Nothing));
     assert!(bench.find("Kick/a/one.wav").is_some(), "the rules stay in force");
     assert_eq!(between(b"a", b"rules.yml", false), 0);
     assert!(bench.find("Kick/one.wav").is_some());
@@ -183,7 +201,7 @@ fn an_open_file_reads_on_after_its_sample_has_moved_and_a_listing_lists_on() {
     let (first, at) = bench.list(folder, 0, 3);
     bench.save("routes:\n  - {path: \"a/**\", hide: true}\n").unwrap();
     assert!(bench.find("Kick/a/one.wav").is_none());
-    assert_eq!(bench.core().read(file, 0, 1000).unwrap(), vec![0; 500]);
+    assert_eq!(bench.core().read(0, file, 0, 1000).unwrap(), vec![0; 500]);
     assert_eq!(bench.list(folder, at, 100).0.len() + first.len(), 4);
     assert_eq!(bench.core().getattr(sample).unwrap().ino, sample, "its number is still its own");
     assert!(bench.view().resolve(b"Kick/a").is_none());
@@ -194,9 +212,9 @@ fn an_appending_handle_reads_what_is_there_and_rules_can_be_edited_in_place() {
     let bench = heard();
     let how = OpenHow { write: true, ..OpenHow::default() };
     let handle = bench.open(bench.control("rules.yml"), how).unwrap().handle;
-    assert_eq!(bench.core().read(handle, 0, 100).unwrap(), b"layout: preserve\nnames: ignore\n");
+    assert_eq!(bench.core().read(0, handle, 0, 100).unwrap(), b"layout: preserve\nnames: ignore\n");
     bench.write(handle, 17, b"names: trust \n").unwrap();
-    assert_eq!(bench.core().read(handle, 0, 100).unwrap(), b"layout: preserve\nnames: trust \n");
+    assert_eq!(bench.core().read(0, handle, 0, 100).unwrap(), b"layout: preserve\nnames: trust \n");
     let rules = bench.control("rules.yml");
     bench.core().setattr(rules, Some(handle), Some(17), None).unwrap();
     bench.flush(handle).unwrap();

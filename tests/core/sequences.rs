@@ -333,7 +333,7 @@ impl Run {
                 let opened = self.bench.open(ino, READ).unwrap();
                 let bytes = content(*number);
                 assert_eq!(self.bench.core().getattr(ino).unwrap().size, bytes.len() as u64, "shown before the answer");
-                assert_eq!(self.bench.core().read(opened.handle, 0, 1 << 20).unwrap(), bytes);
+                assert_eq!(self.bench.core().read(0, opened.handle, 0, 1 << 20).unwrap(), bytes);
                 self.bench.core().release(opened.handle);
                 let touched = Request::Touch(vec![path.as_bytes().to_vec()]);
                 assert!(self.bench.requests().contains(&touched), "it is to be heard again");
@@ -376,7 +376,7 @@ impl Run {
                 let file = &self.files[handle.index(self.files.len())];
                 let from = (*offset as usize).min(file.bytes.len());
                 let to = (from + size).min(file.bytes.len());
-                assert_eq!(self.bench.core().read(file.handle, *offset, *size).unwrap(), file.bytes[from..to]);
+                assert_eq!(self.bench.core().read(0, file.handle, *offset, *size).unwrap(), file.bytes[from..to]);
                 assert_eq!(errno(self.bench.write(file.handle, 0, b"x")), libc::EROFS);
             }
             Op::Release { handle } => {
@@ -385,7 +385,7 @@ impl Run {
                 }
                 let file = self.files.remove(handle.index(self.files.len()));
                 self.bench.core().release(file.handle);
-                assert_eq!(errno(self.bench.core().read(file.handle, 0, 1)), libc::EBADF);
+                assert_eq!(errno(self.bench.core().read(0, file.handle, 0, 1)), libc::EBADF);
             }
             Op::OpenFolder { folder } => self.open_folder(folder),
             Op::List { handle, room, restart } => {
@@ -408,7 +408,7 @@ impl Run {
                 assert_eq!(errno(core.setattr(*ino, None, Some(0), None)), libc::ENOENT);
                 // Numbers that were never given as handles.
                 let handle = 1 << 60 | *ino;
-                assert_eq!(errno(core.read(handle, 0, 1)), libc::EBADF);
+                assert_eq!(errno(core.read(0, handle, 0, 1)), libc::EBADF);
                 assert_eq!(errno(self.bench.write(handle, 0, b"x")), libc::EBADF);
                 assert_eq!(errno(self.bench.flush(handle)), libc::EBADF);
                 core.release(handle);
@@ -420,7 +420,7 @@ impl Run {
                     assert_eq!(errno(made), libc::EEXIST);
                     self.bench.core().unlink(control_ino(), &name).unwrap();
                     self.scratch.remove(&name);
-                    assert!(matches!(self.bench.core().lookup(control_ino(), &name).unwrap(), Found::Nothing(_)));
+                    assert!(matches!(self.bench.core().lookup(control_ino(), &name).unwrap(), Found::Nothing));
                 } else {
                     let (attr, opened) = made.unwrap();
                     self.bench.write_pieces(opened.handle, bytes, 9).unwrap();

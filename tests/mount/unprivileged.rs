@@ -2,92 +2,12 @@
 //! is made for it and removed afterwards.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 
 use crate::common::mount::{DRUMFS, new_dir, put};
 use crate::common::sounds::wav;
 use crate::common::tools::{installed, said};
-
-/// Gives everybody /dev/fuse, as distributions do, where a machine keeps it for root: in a mount namespace of its own,
-/// so that nothing of the machine is changed and whatever is mounted goes with it.
-const OWN_DEVICE: &str = r#"set -e
-mkdir "$1/dev"
-mount -t tmpfs none "$1/dev"
-mknod -m 666 "$1/dev/fuse" c 10 229
-mount --bind "$1/dev/fuse" /dev/fuse
-echo ready
-exec sleep 600"#;
-
-/// Kills every drumfs that was started in the background with `$1` in its arguments.
-const KILL: &str = r#"for p in /proc/[0-9]*; do
-  if tr '\0' '\n' < $p/cmdline 2>/dev/null | grep -qx -- --as-background && grep -qaF "$1" $p/cmdline; then
-    kill -9 ${p#/proc/}
-  fi
-done
-true"#;
-
-/// An ordinary user, with a folder that is theirs.
-struct User<'a> {
-    folder: &'a Path,
-    /// The name, and the process that holds the namespace, where they were made.
-    made: Option<(String, Child)>,
-}
-
-impl<'a> User<'a> {
-    fn new(folder: &'a Path) -> Self {
-        // SAFETY: geteuid has no preconditions.
-        if unsafe { libc::geteuid() } != 0 {
-            return Self { folder, made: None };
-        }
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "bash", "-c", OWN_DEVICE, "bash"])
-            .arg(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut word = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut word).unwrap();
-        let name = format!("drumfs-t{}", std::process::id());
-        let user = Self { folder, made: Some((name.clone(), holder)) };
-        assert_eq!(word, "ready\n", "no /dev/fuse for the user");
-        let made = Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", &name]).output().unwrap();
-        assert!(made.status.success(), "{}", said(&made));
-        let done = Command::new("chown").args(["-R", &name]).arg(folder).output().unwrap();
-        assert!(done.status.success(), "{}", said(&done));
-        user
-    }
-
-    /// Runs a shell text as the user, with `$1` and so on.
-    fn shell(&self, text: &str, args: &[&Path]) -> Output {
-        let mut command = Command::new("timeout");
-        command.args(["-k", "5", "60"]);
-        if let Some((name, holder)) = &self.made {
-            command.args(["nsenter", "--mount", "--target", &holder.id().to_string(), "--"]);
-            command.args(["setpriv", "--reuid", name, "--regid", name, "--clear-groups", "--"]);
-        }
-        command.args(["bash", "-c", text, "bash"]).args(args);
-        command.env("HOME", self.folder).env("LC_ALL", "C.UTF-8").current_dir("/").stdin(Stdio::null());
-        command.env_remove("XDG_DATA_HOME").env_remove("XDG_STATE_HOME").env_remove("XDG_RUNTIME_DIR");
-        command.output().unwrap()
-    }
-}
-
-impl Drop for User<'_> {
-    fn drop(&mut self) {
-        // What a failed test leaves.
-        drop(self.shell(KILL, &[self.folder]));
-        drop(self.shell("fusermount3 -uz \"$1/view\"", &[self.folder]));
-        if let Some((name, holder)) = &mut self.made {
-            drop(holder.kill());
-            drop(holder.wait());
-            drop(Command::new("userdel").arg(name).output());
-        }
-    }
-}
+use crate::users::{KILL, Users};
 
 #[test]
 fn an_ordinary_user_mounts_browses_saves_and_unmounts() {
@@ -104,9 +24,9 @@ fn an_ordinary_user_mounts_browses_saves_and_unmounts() {
     let program = base.join("drumfs");
     fs::copy(DRUMFS, &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let user = User::new(&base);
+    let user = Users::new(&base, 1);
     let (archive, at, store) = (base.join("archive"), base.join("view"), base.join("store"));
-    let run = |text: &str| user.shell(&format!("set -e\n{text}"), &[&program, &archive, &at, &store]);
+    let run = |text: &str| user.shell(0, &format!("set -e\n{text}"), &[&program, &archive, &at, &store]);
     let well = |text: &str| {
         let done = run(text);
         assert!(done.status.success(), "{text}\n{}", said(&done));
@@ -135,11 +55,43 @@ fn an_ordinary_user_mounts_browses_saves_and_unmounts() {
     assert!(said(&done).contains("Permission denied"), "{}", said(&done));
     well(r#"chmod 600 "$2/pack/secret.wav"; cmp "$3/All/secret.wav" "$2/pack/secret.wav""#);
 
+    // Every way of saving, a copy out of the view, and a word of this user's.
+    well(
+        r#"echo 'routes: [{path: "**", to: All}]' > "$3/_control/rules.yml"
+            sed -i 's/All/Else/' "$3/_control/rules.yml"; test -e "$3/Else/pack/kick.wav"; test ! -e "$3/All"
+            echo 'routes: [{path: "**", to: All}]' > "$3/_control/rules.yml"; test -e "$3/All/pack/kick.wav"
+            echo 'layout: flat' >> "$3/_control/rules.yml"; cp "$3/All/kick.wav" "$HOME/copy.wav"
+            cmp "$HOME/copy.wav" "$2/pack/kick.wav"; test -O "$HOME/copy.wav"
+            echo '{"path": "pack/snare.wav", "label": "Tom"}' >> "$3/_control/overrides.jsonl"
+            grep -q Tom "$3/_control/overrides.jsonl"; echo now > "$3/_control/rescan""#,
+    );
+
     // After a crash the next mount clears the dead one.
-    user.shell(KILL, &[&at]);
+    user.shell(0, KILL, &[&at]);
     well(r#"until ls "$3" 2>&1 | grep -q 'not connected'; do sleep 0.05; done"#);
     well(r#""$1" mount "$2" "$3" --store "$4" --background; cmp "$3/All/kick.wav" "$2/pack/kick.wav""#);
+    well(r#"grep -q Tom "$3/_control/overrides.jsonl""#);
     well(r#"fusermount3 -u "$3"; ! grep -F " $3 " /proc/self/mounts"#);
     // It lets go of the store: another process may have it.
     well(r#"until "$1" index "$2" --store "$4"; do sleep 0.05; done"#);
+
+    // With everything where it is by default, under a careless umask, ended by Ctrl-C.
+    well(
+        r#"umask 000; export HOME="$4-home"; mkdir -m 755 "$HOME"
+            "$1" mount "$2" "$3" 2> "$HOME/said" & pid=$!
+            until grep -q '"state": "idle"' "$3/_control/status.json" 2> /dev/null; do
+              kill -0 $pid || { cat "$HOME/said"; exit 1; }
+              sleep 0.05
+            done
+            ls "$3/misc" > /dev/null; kill -INT $pid; wait $pid; ! grep -F " $3 " /proc/self/mounts
+            state="$HOME/.local/state/drumfs"; test -n "$(find "$state" -name journal.jsonl)"
+            test -z "$(find "$HOME/.local/state" ! -user "$(id -un)")"
+            test -z "$(find "$state"/* -perm /077)""#,
+    );
+    // In the background the log lies there, too.
+    well(
+        r#"umask 000; export HOME="$4-home"; "$1" mount "$2" "$3" --background; fusermount3 -u "$3"
+            until "$1" index "$2"; do sleep 0.05; done
+            test -n "$(find "$HOME" -name drumfs.log)"; test -z "$(find "$HOME/.local/state/drumfs"/* -perm /077)""#,
+    );
 }

@@ -190,3 +190,100 @@ fn no_flipped_bit_loses_a_word() {
     }
     assert_eq!(rounds, 56);
 }
+
+/// Every file that a store is made of, the database's and those beside it, by its path below the store.
+fn all_files(store: &Path) -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    walk(store, &mut found);
+    found.sort();
+    found.iter().map(|path| path.strip_prefix(store).unwrap().to_owned()).collect()
+}
+
+/// What a disk does to a file, at several places of it.
+fn harms(len: usize) -> Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> {
+    let mut harms: Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> = Vec::new();
+    let places = [0, len / 4, len / 2, len * 3 / 4, len.saturating_sub(1)];
+    for at in places {
+        harms.push((format!("cut at {at}"), Box::new(move |bytes| bytes.truncate(at))));
+        harms.push((format!("a bit flipped at {at}"), Box::new(move |bytes| bytes[at] ^= 0x10)));
+        let zeroed = move |bytes: &mut Vec<u8>| bytes.iter_mut().skip(at).take(512).for_each(|byte| *byte = 0);
+        harms.push((format!("zeros from {at}"), Box::new(zeroed)));
+    }
+    harms.push(("all zeros".into(), Box::new(|bytes| bytes.fill(0))));
+    harms.push(("junk behind".into(), Box::new(|bytes| bytes.extend(b"\xff\xfe{junk\n\0\0"))));
+    harms
+}
+
+/// Nothing of a store is so important that its damage costs a word, and nothing so unimportant that it may stop drumfs
+/// without a sentence.
+#[test]
+fn every_file_of_a_store_may_be_cut_zeroed_flipped_or_gone() {
+    let (place, said) = heard();
+    let store = place.path().join("harmed");
+    let files = all_files(&place.store());
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    for name in ["journal.jsonl", "owner", "db/db", "db/conf"] {
+        assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    let mut tried = 0;
+    for file in &files {
+        let whole = fs::read(place.store().join(file)).unwrap();
+        // Only bytes that hold something: the rest is zeros nobody reads.
+        let used = whole.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        for (what, harm) in harms(used).iter().map(|(what, harm)| (&what[..], Some(harm))).chain([("gone", None)]) {
+            copy_tree(&place.store(), &store);
+            match harm {
+                Some(harm) => {
+                    let mut bytes = whole.clone();
+                    harm(&mut bytes);
+                    fs::write(store.join(file), bytes).unwrap();
+                }
+                None => fs::remove_file(store.join(file)).unwrap(),
+            }
+            survives(&place, &store, &said, &format!("{}, {what}", file.display()));
+            fs::remove_dir_all(&store).unwrap();
+            tried += 1;
+        }
+    }
+    assert!(tried >= 70, "{tried}");
+}
+
+/// The journal and the database each make good what the other lost, one after the other.
+#[test]
+fn a_damaged_journal_is_mended_from_the_database_so_that_it_is_enough_again() {
+    let (place, said) = heard();
+    let journal = place.store().join("journal.jsonl");
+    for harm in ["a flipped bit in a label", "a line of zeros", "gone"] {
+        let mut bytes = fs::read(&journal).unwrap();
+        match harm {
+            "gone" => fs::remove_file(&journal).unwrap(),
+            "a line of zeros" => {
+                let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+                bytes[..end].fill(0);
+                fs::write(&journal, bytes).unwrap();
+            }
+            _ => {
+                // `label 3` becomes `label 2`, which is as good a word as the one that was said.
+                let at = bytes.windows(7).position(|part| part == b"label 3").unwrap() + 6;
+                bytes[at] ^= 1;
+                fs::write(&journal, bytes).unwrap();
+            }
+        }
+        let opened = place.open().unwrap();
+        let told = opened.notice.unwrap_or_default();
+        assert!(told.contains("journal.jsonl") && told.contains("the database had them"), "{harm}: {told:?}");
+        assert_eq!(told.contains("damaged-journal-"), harm != "gone", "{harm}: {told:?}");
+        assert_eq!(Said::of(&opened.store), said, "{harm}");
+        drop(opened.store);
+        assert_eq!(place.open().unwrap().notice, None, "{harm}: it is told once");
+        // Now the database goes, and the journal alone has every word.
+        let db = place.store().join("db");
+        fs::remove_dir_all(&db).unwrap();
+        assert_eq!(Said::of(&place.open().unwrap().store), said, "{harm}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drumfs::rules::FolderId;
-use drumfs::view::{Catalogue, DirId, Generated, Node, ROOT, Sample, View};
+use drumfs::view::{Catalogue, DirId, Generated, Node, ROOT, Sample, View, changed_names};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -288,6 +288,41 @@ proptest! {
         for path in new.keys() {
             prop_assert_eq!(rebuilt.mtime(dir(&rebuilt, path)), second.mtime(dir(&second, path)));
         }
+    }
+
+    /// Whoever remembers every name of a view and forgets what is told remembers nothing that is wrong in the next; and
+    /// nothing is told that stayed.
+    #[test]
+    fn what_changed_is_told_and_nothing_else(
+        before in input(),
+        rules in rules(),
+        overrides in overrides(),
+        gone in vec(any::<bool>(), 60),
+        same in any::<bool>(),
+    ) {
+        let first = before.view(None, 1);
+        let mut after = if same { before.clone() } else { Input { rules, overrides, ..before.clone() } };
+        let mut gone = gone.into_iter();
+        after.samples.retain(|_| !gone.next().unwrap_or(false) || same);
+        let second = after.view(Some(&first), 2);
+        let mut remembered = BTreeMap::new();
+        for dir in first.dirs() {
+            for (name, node) in first.entries(dir).filter(|(_, node)| !matches!(node, Node::Generated(_))) {
+                remembered.insert((first.ino(Node::Dir(dir)), name.into_owned()), first.ino(node));
+            }
+        }
+        let now = |dir: u64, name: &[u8]| Some(second.ino(second.lookup(second.dir_by_ino(dir)?, name)?));
+        let mut told = Vec::new();
+        changed_names(&first, &second, |_| true, |dir, name| told.push((dir, name.to_vec())));
+        for (dir, name) in &told {
+            let was = remembered.remove(&(*dir, name.clone()));
+            prop_assert!(was.is_some(), "{:?} was told twice, or was not there", String::from_utf8_lossy(name));
+            prop_assert!(now(*dir, name) != was, "{:?} has not changed", String::from_utf8_lossy(name));
+        }
+        for ((dir, name), ino) in &remembered {
+            prop_assert_eq!(now(*dir, name), Some(*ino), "{:?} was not told", String::from_utf8_lossy(name));
+        }
+        changed_names(&first, &second, |_| false, |_, _| panic!("nobody was given anything"));
     }
 
     /// RULES-ERROR.txt is there only while there is something to say, and never in the way of anything else.

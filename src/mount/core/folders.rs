@@ -6,7 +6,6 @@ use super::{Core, scratch_attr};
 use crate::mount::attr::{self, Attr, Kind};
 use crate::mount::errno::FsError;
 use crate::mount::handles::Handle;
-use crate::mount::keeper::Message;
 use crate::view::{Ino, Node, View, control_ino};
 
 /// Takes an entry of a folder: the view, the inode number, the place of the next entry, what it is, its name, and the
@@ -34,7 +33,6 @@ impl Core {
     /// # Errors
     /// [`FsError::BadHandle`].
     pub fn readdir(&self, handle: u64, from: u64, add: AddName<'_>) -> Result<(), FsError> {
-        self.listed(handle);
         self.list(handle, from, &mut |_, ino, next, kind, name, _| add(ino, next, kind, name))
     }
 
@@ -48,9 +46,12 @@ impl Core {
         from: u64,
         add: &mut dyn FnMut(&Attr, u64, &[u8]) -> bool,
     ) -> Result<(), FsError> {
-        self.listed(handle);
-        // Before the current view is looked at: a swap after this waits for the answer.
-        let mut listing = self.listings.begin(handle);
+        let folder = match &*self.handles.get(handle)? {
+            Handle::Dir { view, dir, .. } => view.ino(Node::Dir(*dir)),
+            _ => return Err(FsError::BadHandle),
+        };
+        // Before the current view is looked at: see `Remembered`.
+        self.remembered.give(folder);
         let current = self.shared.view().epoch;
         self.list(handle, from, &mut |view, ino, next, kind, name, node| {
             let mut attr = match node {
@@ -64,19 +65,11 @@ impl Core {
                 attr.entry_ttl = Duration::ZERO;
                 attr.attr_ttl = Duration::ZERO;
             }
-            if attr.entry_ttl > Duration::ZERO {
-                listing.remembered();
+            if view.epoch != current && attr.kind == Kind::File {
+                self.remembered.expire(folder, name);
             }
             add(&attr, next, name)
         })
-    }
-
-    /// A listing goes on, or its handle is closed.
-    fn listed(&self, handle: u64) {
-        if self.listings.followed(handle) {
-            // What was remembered since the view changed may be from before.
-            self.keeper.send(Message::Forget);
-        }
     }
 
     fn list(&self, handle: u64, from: u64, add: Add<'_>) -> Result<(), FsError> {
@@ -99,7 +92,7 @@ impl Core {
                     Some((_, Node::Generated(file))) if self.scratch.is_hidden(file) => false,
                     Some((name, node)) => {
                         let kind = if matches!(node, Node::Dir(_)) { Kind::Folder } else { Kind::File };
-                        add(view, view.ino(node), next, kind, &name, Some(node))
+                        add(view, self.remembered.shown(view.ino(node)), next, kind, &name, Some(node))
                     }
                     None => false,
                 },
@@ -117,7 +110,6 @@ impl Core {
 
     /// Closes a folder's handle.
     pub fn release_dir(&self, handle: u64) {
-        self.listed(handle);
         self.handles.remove(handle);
     }
 }

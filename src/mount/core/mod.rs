@@ -5,6 +5,8 @@
 
 mod files;
 mod folders;
+mod no_open;
+mod others;
 mod writing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +15,17 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Sender;
 
-use super::attr::{self, Attr, Kind, LONG};
+use self::no_open::Lately;
+use super::attr::{self, Attr, FOR_EVER, Kind, LONG};
 use super::control::{Scratch, ScratchFiles};
 use super::errno::FsError;
+use super::fill::Fills;
 use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
-use super::notify::Listings;
+use super::passthrough::{Backing, IoModes, Reading, Register};
+use super::permissions::Permissions;
+use super::remembered::Remembered;
 use super::{overrides, status};
 use crate::archive::ArchiveRoot;
 use crate::view::{DirId, Generated, Ino, Node, View, control_ino};
@@ -29,21 +35,24 @@ use crate::view::{DirId, Generated, Ino, Node, View, control_ino};
 pub enum Found {
     /// Something is there.
     Node(Attr),
-    /// Nothing is there, which may be remembered for so long.
-    Nothing(Duration),
+    /// Nothing is there. That is never remembered: a name that appears is seen at once.
+    Nothing,
 }
 
 /// How the kernel treats an open file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum OpenKind {
     /// Bytes that stay: what was read before may be used again.
     Keep,
-    /// Bytes made for this handle: nothing is kept, and the size is not believed.
+    /// Bytes made for this handle, or of an original that replaced one which is still open: nothing is kept, and the
+    /// size is not believed.
     Direct,
+    /// The kernel reads the original by itself.
+    Passthrough(Arc<Backing>),
 }
 
 /// An open file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Opened {
     /// The handle's number.
     pub handle: u64,
@@ -70,11 +79,14 @@ pub struct Core {
     indexer: Sender<Request>,
     handles: Handles,
     scratch: ScratchFiles,
-    listings: Arc<Listings>,
-    /// Whether the kernel can be told to ask for every name again.
-    names_last: AtomicBool,
+    remembered: Arc<Remembered>,
+    modes: IoModes,
+    fills: Fills,
+    lately: Lately,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
+    /// Rights to the originals, where other users are let in.
+    permissions: Option<Permissions>,
     started: SystemTime,
 }
 
@@ -91,7 +103,7 @@ impl Core {
         keeper: KeeperHandle,
         root: Arc<ArchiveRoot>,
         indexer: Sender<Request>,
-        listings: Arc<Listings>,
+        remembered: Arc<Remembered>,
         watched: Arc<AtomicBool>,
     ) -> Self {
         Self {
@@ -101,25 +113,29 @@ impl Core {
             indexer,
             handles: Handles::default(),
             scratch: ScratchFiles::default(),
-            listings,
-            names_last: AtomicBool::new(false),
+            remembered,
+            modes: IoModes::default(),
+            fills: Fills::default(),
+            lately: Lately::default(),
             watched,
+            permissions: None,
             started: SystemTime::now(),
         }
     }
 
-    /// The kernel can be told to ask for every name again, so names may be kept for long.
-    pub fn names_may_last(&self) {
-        self.names_last.store(true, Ordering::Release);
+    /// The kernel can be handed originals to read from by itself.
+    pub fn hand_over_originals(&self, register: Arc<dyn Register>) {
+        self.modes.hand_over(register);
+    }
+
+    /// How originals are read.
+    pub(super) fn passthrough(&self) -> Reading {
+        if self.is_without_open() { Reading::WithoutOpen } else { Reading::Opened(self.modes.passthrough()) }
     }
 
     /// How many handles are open.
     pub fn open_handles(&self) -> usize {
         self.handles.count()
-    }
-
-    fn entry_ttl(&self) -> Duration {
-        if self.names_last.load(Ordering::Acquire) { LONG } else { Duration::ZERO }
     }
 
     /// Where changes of originals are not noticed by themselves, size and time are asked for again after a second.
@@ -142,6 +158,9 @@ impl Core {
     /// # Errors
     /// Where the folder is none.
     pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Found, FsError> {
+        // Before the view is looked at: see `Remembered`.
+        self.remembered.give(parent);
+        self.remembered.look_up(parent, name);
         let view = self.shared.view();
         let dir = self.dir(&view, parent)?;
         if name.len() > 255 {
@@ -152,11 +171,9 @@ impl Core {
             return Ok(Found::Node(scratch_attr(&file)));
         }
         match view.lookup(dir, name) {
-            Some(Node::Generated(file)) if self.scratch.is_hidden(file) => Ok(Found::Nothing(Duration::ZERO)),
+            Some(Node::Generated(file)) if self.scratch.is_hidden(file) => Ok(Found::Nothing),
             Some(node) => Ok(Found::Node(self.attr(&view, node))),
-            // RULES-ERROR.txt comes and goes with a view of its own, like every other name.
-            None if control => Ok(Found::Nothing(Duration::ZERO)),
-            None => Ok(Found::Nothing(self.entry_ttl())),
+            None => Ok(Found::Nothing),
         }
     }
 
@@ -169,14 +186,24 @@ impl Core {
             return Ok(scratch_attr(&file));
         }
         let view = self.shared.view();
-        let node = view.by_ino(ino).ok_or(FsError::NotFound)?;
-        Ok(self.attr(&view, node))
+        let own = self.remembered.own(ino);
+        let node = view.by_ino(own).ok_or(FsError::NotFound)?;
+        // Whoever asks by a number hears of that one.
+        Ok(Attr { ino, ..self.attr(&view, node) })
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
+        self.as_told(view, node, self.own_attr(view, node))
+    }
+
+    /// The attributes for the mounting user.
+    fn own_attr(&self, view: &View, node: Node) -> Attr {
         match node {
-            Node::Sample(id) => attr::of_sample(view, id, self.entry_ttl(), self.sample_ttl()),
-            Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), self.entry_ttl()),
+            Node::Sample(id) => {
+                let attr = attr::of_sample(view, id, FOR_EVER, self.sample_ttl());
+                Attr { ino: self.remembered.shown(attr.ino), ..attr }
+            }
+            Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), FOR_EVER),
             Node::Generated(file) => {
                 let (size, mtime) = match file {
                     Generated::Rules => {
@@ -185,8 +212,16 @@ impl Core {
                     }
                     // Made while it is read, like the files of /proc.
                     Generated::Index => (0, view.mtime(DirId::ROOT)),
-                    Generated::Status => (status::text(&self.shared).len() as u64, SystemTime::now()),
-                    Generated::Overrides => (overrides::text(&self.shared).len() as u64, view.mtime(DirId::ROOT)),
+                    Generated::Status => {
+                        let text = status::text(&self.shared, self.passthrough());
+                        self.keep_text(view.ino(node), &text);
+                        (text.len() as u64, SystemTime::now())
+                    }
+                    Generated::Overrides => {
+                        let text = overrides::text(&self.shared);
+                        self.keep_text(view.ino(node), &text);
+                        (text.len() as u64, view.mtime(DirId::ROOT))
+                    }
                     Generated::Rescan => (RESCAN_TEXT.len() as u64, self.started),
                     _ => (view.generated_len(file).unwrap_or(0), view.mtime(DirId::ROOT)),
                 };
@@ -221,6 +256,9 @@ impl Core {
             return Err(FsError::ReadOnly);
         }
         let Some(size) = size else { return Ok(attr) };
+        if self.is_without_open() && handle.is_none() && view.generated_by_ino(ino) != Some(Generated::Rescan) {
+            return Err(FsError::ReadOnly);
+        }
         match handle.map(|handle| self.handles.get(handle)).transpose()?.as_deref() {
             Some(Handle::Rules(draft) | Handle::Overrides(draft)) => {
                 draft.lock().unwrap_or_else(PoisonError::into_inner).resize(size)?;

@@ -1,6 +1,7 @@
 //! Writing, making, removing and renaming in `_control`: the only folder where that is possible.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use super::{Core, OpenHow, Opened, scratch_attr};
 use crate::mount::attr::Attr;
@@ -14,15 +15,19 @@ use crate::rules::Rules;
 use crate::view::{Generated, Ino, Node, control_ino};
 
 impl Core {
-    /// Writes bytes at an offset.
+    /// Writes bytes at an offset. Where no file is opened (`handle` is 0), `ino` says which.
     pub fn write(
         &self,
+        ino: Ino,
         handle: u64,
         offset: u64,
         data: &[u8],
         answer: impl FnOnce(Result<usize, FsError>) + Send + 'static,
     ) {
         let len = data.len();
+        if handle == 0 && self.is_without_open() {
+            return self.write_lately(ino, offset, data, move |done| answer(done.map(|()| len)));
+        }
         let open = match self.handles.get(handle) {
             Ok(open) => open,
             Err(error) => return answer(Err(error)),
@@ -79,6 +84,10 @@ impl Core {
 
     /// A handle is being closed, or synced: what was written through it is put in force.
     pub fn flush(&self, handle: u64, answer: impl FnOnce(Result<(), FsError>) + Send + 'static) {
+        if handle == 0 && self.is_without_open() {
+            // What was written without a handle is in force.
+            return answer(Ok(()));
+        }
         let open = match self.handles.get(handle) {
             Ok(open) => open,
             Err(error) => return answer(Err(error)),
@@ -124,16 +133,18 @@ impl Core {
 
     /// Puts a whole text of rules.yml in force, or refuses it.
     fn commit(&self, text: &[u8], answer: impl FnOnce(Result<(), FsError>) + Send + 'static) {
+        let started = Instant::now();
         let parsed = Rules::parse_bytes(text, &self.shared.vocabulary);
+        let parse = started.elapsed();
         let text = String::from_utf8_lossy(text).into_owned();
         self.keeper.send(match parsed {
-            Ok(rules) => Message::Save { text, rules: Box::new(rules), answer: Box::new(answer) },
+            Ok(rules) => Message::Save { text, rules: Box::new(rules), parse, answer: Box::new(answer) },
             Err(error) => Message::Refuse { text, error, answer: Box::new(answer) },
         });
     }
 
     /// Reads the lines of a draft that were not taken yet, up to `end`. All are good or none is taken.
-    fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<OverrideChange>, String> {
+    pub(super) fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<OverrideChange>, String> {
         let mut changes = Vec::new();
         for (number, line) in draft.text[draft.taken.min(end)..end].split(|&b| b == b'\n').enumerate() {
             let change =
@@ -144,7 +155,7 @@ impl Core {
         Ok(changes)
     }
 
-    fn record_overrides(
+    pub(super) fn record_overrides(
         &self,
         changes: Result<Vec<OverrideChange>, String>,
         answer: impl FnOnce(Result<(), FsError>) + Send + 'static,

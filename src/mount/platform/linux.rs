@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session};
+use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
 
 use super::{FS_TYPE, OwnMount, State};
 use crate::mount::session::MountError;
@@ -24,7 +24,8 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
         io::ErrorKind::NotFound => MountError::NoFuseDevice,
         _ => MountError::FuseDevice { source },
     })?;
-    match mount_directly(&device, at) {
+    let allow_other = config.acl == SessionACL::All;
+    match mount_directly(&device, at, allow_other) {
         Ok(()) => {
             let acl = config.acl;
             Session::from_fd(filesystem, OwnedFd::from(device), acl, config).map_err(|source| {
@@ -34,6 +35,12 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
         }
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             drop(device);
+            if allow_other {
+                if fs::read_to_string(FUSE_CONF).is_ok_and(|text| !lets_users_allow_others(&text)) {
+                    return Err(MountError::OthersNotAllowed);
+                }
+                config.mount_options.push(MountOption::DefaultPermissions);
+            }
             if !has_fusermount() {
                 return Err(MountError::NoFusermount);
             }
@@ -45,11 +52,21 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
     }
 }
 
-fn mount_directly(device: &File, at: &Path) -> io::Result<()> {
+/// Where fusermount3 looks whether ordinary users may let others in.
+const FUSE_CONF: &str = "/etc/fuse.conf";
+
+/// Whether a text of fuse.conf has the line `user_allow_other`, fusermount3(1).
+fn lets_users_allow_others(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == "user_allow_other")
+}
+
+fn mount_directly(device: &File, at: &Path, allow_other: bool) -> io::Result<()> {
     let mode = fs::metadata(at)?.mode();
     // SAFETY: getuid and getgid have no preconditions.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-    let options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}", device.as_raw_fd());
+    // The kernel itself checks owner and mode of what others ask for.
+    let others = if allow_other { ",allow_other,default_permissions" } else { "" };
+    let options = format!("fd={},rootmode={mode:o},user_id={uid},group_id={gid}{others}", device.as_raw_fd());
     let (source, kind) = (CString::new("drumfs")?, CString::new(FS_TYPE)?);
     let (at, options) = (CString::new(at.as_os_str().as_bytes())?, CString::new(options)?);
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME;
@@ -88,22 +105,75 @@ pub fn unmount(at: &Path) -> io::Result<()> {
     Err(error)
 }
 
+/// What is known of a mount besides its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Device {
+    major: u32,
+    minor: u32,
+}
+
+/// Cuts the connection of a mount: everybody who waits for it gets an error, and the mount is dead. For a mount that
+/// hangs; fusectl of the kernel's documentation (filesystems/fuse) tells of the file.
+///
+/// # Errors
+/// Where there is no such mount, or the system refuses.
+pub fn cut(at: &Path) -> io::Result<()> {
+    let device = device(at)?;
+    fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.minor), "1").or_else(|error| {
+        // The control file system is not mounted, or is another user's: an unmount by force cuts as well.
+        let path = CString::new(at.as_os_str().as_bytes())?;
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        match unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) } {
+            0 => Ok(()),
+            _ => Err(error),
+        }
+    })
+}
+
+/// How many bytes the kernel asks for ahead of a program that reads one piece after another. 128 KiB is what mounts
+/// come with; each request for more costs the same.
+const READ_AHEAD_KIB: u32 = 1024;
+
+/// Lets the kernel read further ahead, where the process may say so.
+///
+/// # Errors
+/// Where it may not.
+pub fn read_further_ahead(at: &Path) -> io::Result<()> {
+    let Device { major, minor } = device(at)?;
+    fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB.to_string())
+}
+
+fn device(at: &Path) -> io::Result<Device> {
+    let line = mount_table()?.into_iter().rfind(|line| line.path == at);
+    line.and_then(|line| line.device).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// One line of the mount table.
 struct Line {
     path: PathBuf,
+    device: Option<Device>,
     kind: String,
+    /// Who mounted it, where that is told.
+    user: Option<u32>,
 }
 
-/// /proc/self/mountinfo, proc(5): the fifth field is the mount point, the one after ` - ` the type.
+/// /proc/self/mountinfo, proc(5): the third field is the device, the fifth the mount point, the one after ` - ` the
+/// type, the last the options, of which `user_id` says who mounted a FUSE.
 fn mount_table() -> io::Result<Vec<Line>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let mut lines = Vec::new();
     for line in table.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b' ');
-        let Some(path) = fields.nth(4) else { continue };
-        let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
+        let device = fields.nth(2).and_then(|text| std::str::from_utf8(text).ok()?.split_once(':'));
+        let device =
+            device.and_then(|(major, minor)| Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        let Some(path) = fields.nth(1) else { continue };
+        let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+        let Some(kind) = fields.next() else { continue };
+        let mut options = fields.last().unwrap_or_default().split(|&b| b == b',');
+        let user = options.find_map(|option| std::str::from_utf8(option.strip_prefix(b"user_id=")?).ok()?.parse().ok());
         let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
-        lines.push(Line { path, kind: String::from_utf8_lossy(kind).into_owned() });
+        lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned(), user });
     }
     Ok(lines)
 }
@@ -143,12 +213,21 @@ pub fn state(at: &Path) -> io::Result<State> {
 /// Every mount of drumfs.
 pub fn own_mounts() -> Vec<OwnMount> {
     let table = mount_table().unwrap_or_default();
-    table.into_iter().filter(|line| line.kind == FS_TYPE).map(|line| OwnMount { path: line.path }).collect()
+    // SAFETY: geteuid has no preconditions.
+    let me = Some(unsafe { libc::geteuid() });
+    let own = table.into_iter().filter(|line| line.kind == FS_TYPE);
+    own.map(|line| OwnMount { mine: line.user == me, path: line.path }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fuse_conf_lets_users_allow_others_by_a_line_of_its_own() {
+        assert!(lets_users_allow_others("# who\nuser_allow_other\nmount_max = 10\n"));
+        assert!(!lets_users_allow_others("#user_allow_other\n"));
+    }
 
     #[test]
     fn mount_points_with_spaces_and_backslashes_are_read_as_they_are() {

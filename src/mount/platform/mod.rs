@@ -3,12 +3,12 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub use linux::{mount, own_mounts, state, unmount};
+pub use linux::{cut, mount, own_mounts, read_further_ahead, state, unmount};
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub use other::{mount, own_mounts, state, unmount};
+pub use other::{cut, mount, own_mounts, read_further_ahead, state, unmount};
 
 use std::path::PathBuf;
 
@@ -30,6 +30,9 @@ pub enum State {
 pub struct OwnMount {
     /// Where.
     pub path: PathBuf,
+    /// Whether this user made it. What a mount of another user says is not to be believed, nor waited for: anybody may
+    /// mount something and call it drumfs.
+    pub mine: bool,
 }
 
 /// The type that mounts of drumfs have in the mount table.

@@ -4,13 +4,16 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use fuser::{Config, Filesystem, MountOption, Session};
+use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
 
 use super::{OwnMount, State};
 use crate::mount::session::MountError;
 
 /// Mounts `filesystem`.
 pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> Result<Session<FS>, MountError> {
+    if config.acl == SessionACL::All {
+        return Err(MountError::OthersOnlyOnLinux);
+    }
     // Event loops on several threads are Linux's alone in fuser.
     config.n_threads = None;
     config.clone_fd = false;
@@ -31,6 +34,23 @@ pub fn mount<FS: Filesystem>(filesystem: FS, at: &Path, mut config: Config) -> R
 pub fn unmount(at: &Path) -> io::Result<()> {
     let status = Command::new("umount").arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other("umount failed")) }
+}
+
+/// Cuts the connection of a mount that hangs: the system's own way to do so.
+///
+/// # Errors
+/// What the system says.
+pub fn cut(at: &Path) -> io::Result<()> {
+    let status = Command::new("umount").arg("-f").arg(at).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("umount -f failed")) }
+}
+
+/// Lets the kernel read further ahead: nothing can be said here.
+///
+/// # Errors
+/// Never.
+pub fn read_further_ahead(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// What is at a mount point: a folder that does not answer is taken for a dead mount of ours where the mount table
@@ -56,6 +76,6 @@ pub fn own_mounts() -> Vec<OwnMount> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.strip_prefix("drumfs on "))
-        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into() }))
+        .filter_map(|line| line.rsplit_once(" (").map(|(path, _)| OwnMount { path: path.into(), mine: true }))
         .collect()
 }

@@ -2,7 +2,7 @@
 //! view and a look at an unchanged archive take.
 //!
 //!     cargo build --release
-//!     cargo bench --bench million -- --samples 1000000 --at DIR
+//!     cargo bench --bench catalogue -- --samples 1000000 --at DIR
 //!
 //! Makes DIR/archive, files of 64 bytes without data in 1,000 folders, and DIR/store, with an analysis of its own for
 //! each (34 logits, an embedding as the shipped model's, attributes), through the store's own interface: what is
