@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod index;
 pub mod learn;
+pub(crate) mod memory;
 pub mod mount;
 pub mod report;
 pub mod rules;

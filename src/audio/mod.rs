@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 mod attack;
+mod codec;
 pub mod decode;
 mod descriptors;
 pub mod features;
@@ -16,12 +17,13 @@ pub mod spectral;
 mod tests;
 
 pub use attack::{ATTACK_BANDS, ATTACK_FRAMES};
+pub use codec::Codec;
 pub use decode::{DecodeError, Decoded, Decoder, Source};
 pub use descriptors::{DESCRIPTOR_NAMES, DESCRIPTORS};
 pub use features::{Extractor, FEATURES_VERSION, FRAMES, Features, MEL_BANDS};
 
 /// What can be said of a sample's sound without a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Attributes {
     /// Duration in seconds.
     pub duration_sec: f64,
@@ -36,7 +38,7 @@ pub struct Attributes {
     /// Number of channels.
     pub channels: u16,
     /// The codec's short name, such as `pcm_s16le`, `flac` or `mp3`.
-    pub codec: String,
+    pub codec: Codec,
 }
 
 /// The level given to silence, in dBFS.

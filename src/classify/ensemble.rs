@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::gate::{Gate, GateFiles};
 use super::model::{Classifier, ModelError, ModelFiles};
@@ -239,6 +240,39 @@ impl Ensemble {
     /// What is written into records as the model: the model's id, or the ids joined with ` + `.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// A number of the models that listen: what they all have heard, an ensemble with the same number has. Never 0.
+    pub fn ears(&self) -> u64 {
+        let ids: Vec<&str> = self.models().map(Classifier::model_id).collect();
+        xxh3_64(ids.join("\n").as_bytes()).max(1)
+    }
+
+    /// A number of everything that makes a judgement of what was heard: two ensembles that have the same one judge
+    /// alike.
+    pub fn judgement_id(&self) -> u128 {
+        let mut parts: Vec<String> = Vec::new();
+        let mut model = |classifier: &Classifier, more: String| {
+            parts.push(classifier.model_id().to_owned());
+            parts.push(classifier.labels().checksum().to_owned());
+            // Numbers are written so that they read back as what they are.
+            parts.push(serde_json::to_string(classifier.calibration()).unwrap_or_default());
+            parts.push(more);
+        };
+        for member in &self.members {
+            let head = serde_json::to_string(&member.head).unwrap_or_default();
+            model(&member.classifier, format!("{:x} {:?} {head}", member.weight.to_bits(), member.votes));
+        }
+        if let Some(gate) = &self.gate {
+            model(gate.classifier(), format!("gate {:x} {}", gate.threshold().to_bits(), gate.accept()));
+        }
+        parts.push(format!("{:?}", self.mean));
+        let mut hasher = Xxh3::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.digest128()
     }
 
     /// This ensemble with the calibrations that are in force now, from disk; none where they are what they were.

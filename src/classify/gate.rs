@@ -58,6 +58,11 @@ impl Gate {
         self.threshold
     }
 
+    /// The output that means a kit sound.
+    pub fn accept(&self) -> usize {
+        self.accept
+    }
+
     /// The calibrated probability that it is a kit sound; none where the gate has not heard it.
     pub fn probability(&self, logits: &[f32]) -> Option<f32> {
         let calibration = self.classifier.calibration();

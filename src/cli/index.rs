@@ -10,7 +10,9 @@ use super::output;
 use super::progress::{PassBar, sentences};
 use super::{Failure, Global, Outcome};
 use crate::archive::ArchiveRoot;
+use crate::index::snapshot::Following;
 use crate::index::{Pass, PassOptions, Progress, Summary};
+use crate::learn;
 use crate::mount::{mostly_absent, platform};
 
 /// Listen to what is new in an archive, without mounting it
@@ -73,13 +75,23 @@ pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure>
         },
         cancel: &cancel,
     };
-    let result = pass.run(&mut |progress| match progress {
-        Progress::Planned { todo, .. } => bar.planned(todo),
-        Progress::Recorded(updates) => bar.heard(updates.iter().filter(|update| !update.entry.missing).count() as u64),
-        Progress::Moved(_) => {}
+    let mut following = Following::new(&store);
+    let result = pass.run(&mut |progress| {
+        following.follow(&progress);
+        match progress {
+            Progress::Planned { todo, .. } => bar.planned(todo),
+            Progress::Recorded(updates) => {
+                bar.heard(updates.iter().filter(|update| !update.entry.missing).count() as u64)
+            }
+            Progress::Moved(_) => {}
+        }
     });
     bar.finish();
     let summary = result?;
+    // For the next mount.
+    if let Err(error) = following.keep(&store, &learn::in_force(&ear.ensemble, store.folder()).0) {
+        log::warn!("the next mount takes longer to start: {error}");
+    }
     if args.json {
         print_json(&summary, &store.folder().display().to_string(), &backend, ear.ensemble.id())?;
     } else {

@@ -13,7 +13,7 @@ use crate::index::{join, record};
 use crate::learn;
 use crate::mount::platform;
 use crate::store::{Override, Store, StoreError};
-use crate::view::Catalogue;
+use crate::view::{Builder, Catalogue};
 
 /// Samples, what people said, and the rules in force.
 pub struct Known {
@@ -71,10 +71,10 @@ impl Known {
     /// Reads what a mount shows: the file system is the interface.
     fn read_mount(mount: PathBuf) -> Result<Self, Failure> {
         let control = mount.join("_control");
-        let mut samples = Vec::new();
+        let mut samples = Builder::default();
         let mut overrides = HashMap::new();
         for line in BufReader::new(fs::File::open(control.join("index.jsonl"))?).split(b'\n') {
-            samples.push(Arc::new(record::parse_line(&line?)?));
+            samples.add([record::parse_line(&line?)?]);
         }
         for line in BufReader::new(fs::File::open(control.join("overrides.jsonl"))?).split(b'\n') {
             let said: Said = serde_json::from_slice(&line?)?;
@@ -92,7 +92,7 @@ impl Known {
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
         let from = From::Mount(mount);
-        Ok(Self { catalogue: Catalogue::new(samples), overrides, rules: Some(rules), from })
+        Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from })
     }
 }
 

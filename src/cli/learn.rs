@@ -15,7 +15,7 @@ use crate::index;
 use crate::learn::{self, Course, Effect, Figures, FittedOn, Learned, LearnedError, Sources};
 use crate::mount::told;
 use crate::rules::{Diff, Router, Rules, Verdict, diff};
-use crate::view::Catalogue;
+use crate::view::{Catalogue, SampleRef};
 
 /// Learn from your corrections
 ///
@@ -220,12 +220,12 @@ fn print_fit(on: &FittedOn, effect: &Effect) -> Result<(), Failure> {
 /// What goes to another folder.
 fn compare(known: &Known, after: &Catalogue, router: &Router) -> Diff {
     let verdicts = |catalogue: &Catalogue| -> Vec<Verdict> {
-        let route = |sample: &std::sync::Arc<crate::view::Sample>| {
+        let route = |sample: SampleRef<'_>| {
             let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
             router.route(&sample.subject(said.map(|said| &said.label[..])))
         };
-        let known_before = |sample: &&std::sync::Arc<crate::view::Sample>| {
-            known.catalogue.by_path(&sample.path).is_some() && after.by_path(&sample.path).is_some()
+        let known_before = |sample: &SampleRef<'_>| {
+            known.catalogue.by_path(sample.path).is_some() && after.by_path(sample.path).is_some()
         };
         catalogue.samples().iter().filter(known_before).map(route).collect()
     };

@@ -14,7 +14,7 @@ use super::known::Known;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
 use crate::rules::{Router, Rules, Subject, Verdict, diff};
-use crate::view::Sample;
+use crate::view::SampleRef;
 
 /// Check a rules file, ask why a sample is where it is, or see what a change would move
 #[derive(Debug, Subcommand)]
@@ -134,7 +134,7 @@ fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failu
     Ok(Router::new(&rules, &ear.vocabulary))
 }
 
-fn subject<'a>(known: &'a Known, sample: &'a Sample) -> Subject<'a> {
+fn subject<'a>(known: &'a Known, sample: &'a SampleRef<'a>) -> Subject<'a> {
     let said = sample.hash.as_ref().and_then(|hash| known.overrides.get(hash));
     sample.subject(said.map(|said| &said.label[..]))
 }
@@ -145,7 +145,7 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
     let router = router(ear, &known, args.rules.as_deref())?;
     let not_known = || format!("no sample {} is known in {}", args.sample.display(), root.path().display());
     let sample = find(&known, &root, &args.sample).ok_or_else(not_known)?;
-    let explanation = router.explain(&subject(&known, sample));
+    let explanation = router.explain(&subject(&known, &sample));
     if args.json {
         output::json(&explanation)?;
     } else {
@@ -155,24 +155,24 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
 }
 
 /// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
-fn find<'a>(known: &'a Known, root: &ArchiveRoot, path: &Path) -> Option<&'a Sample> {
+fn find<'a>(known: &'a Known, root: &ArchiveRoot, path: &Path) -> Option<SampleRef<'a>> {
     let relative = path.strip_prefix(root.path()).unwrap_or(path);
     if let Some((_, sample)) = known.catalogue.by_path(relative.as_os_str().as_bytes()) {
         return Some(sample);
     }
     let real = path.canonicalize().ok()?;
     if let Ok(relative) = real.strip_prefix(root.path()) {
-        return known.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| &**sample);
+        return known.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| sample);
     }
     let ino = fs::metadata(&real).ok()?.ino();
-    known.catalogue.by_ino(ino).map(|(_, sample)| &**sample)
+    known.catalogue.by_ino(ino).map(|(_, sample)| sample)
 }
 
 fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failure> {
     let root = ArchiveRoot::new(&args.archive)?;
     let known = Known::read(global, ear, &root)?;
     let (old, new) = (router(ear, &known, args.old.as_deref())?, router(ear, &known, Some(&args.new))?);
-    let present: Vec<&Sample> = known.catalogue.samples().iter().map(|s| &**s).filter(|s| s.is_present()).collect();
+    let present: Vec<SampleRef<'_>> = known.catalogue.samples().iter().filter(SampleRef::is_present).collect();
     let verdicts = |router: &Router| -> Vec<Verdict> {
         present.iter().map(|sample| router.route(&subject(&known, sample))).collect()
     };
@@ -181,7 +181,7 @@ fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failu
         output::json(&moved)?;
     } else {
         let path = |index: usize| {
-            present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(&s.path).into_owned())
+            present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(s.path).into_owned())
         };
         output::line(moved.with_paths(path))?;
     }

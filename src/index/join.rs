@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::{Analyses, Judgement, Status, judge};
+use super::{Analyses, Judgement, Status, judge, snapshot};
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::store::{SampleEntry, Store, StoreError};
-use crate::view::{Catalogue, Sample};
+use crate::view::{Builder, Catalogue, Sample, SampleRef};
 
 /// Why the catalogue could not be loaded.
 pub type JoinError = StoreError;
@@ -45,7 +46,7 @@ pub fn join(path: &[u8], entry: &SampleEntry, heard: Option<&Analyses>, ensemble
         hash: entry.hash,
         status,
         error,
-        attributes: analysis.and_then(|analysis| analysis.attributes.clone()),
+        attributes: analysis.and_then(|analysis| analysis.attributes),
         probs: [].into(),
         gate: None,
     };
@@ -57,25 +58,33 @@ fn judged(sample: Sample, judgement: Judgement) -> Sample {
     Sample { probs: judgement.probs, gate: judgement.gate, ..sample }
 }
 
-/// `samples` as `ensemble` judges them by what was heard before; what it has no word on stays as it is.
+/// One sample as `ensemble` judges it by what was heard before; none where it stays as it is.
+fn judged_again(store: &Store, ensemble: &Ensemble, sample: SampleRef<'_>) -> Result<Option<Sample>, StoreError> {
+    let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else { return Ok(None) };
+    let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
+    Ok((!judgement.probs.is_empty()).then(|| judged(sample.to_sample(), judgement)))
+}
+
+/// A catalogue as `ensemble` judges it by what was heard before; what it has no word on stays as it is.
 ///
 /// # Errors
 /// Where the store can't be read.
-pub fn judge_again(
+pub fn judge_again(store: &Store, ensemble: &Ensemble, catalogue: &Catalogue) -> Result<Catalogue, StoreError> {
+    catalogue.replaced(|sample| judged_again(store, ensemble, sample))
+}
+
+/// The same of samples that are in no catalogue yet.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn judge_pending_again(
     store: &Store,
     ensemble: &Ensemble,
     samples: &[Arc<Sample>],
 ) -> Result<Vec<Arc<Sample>>, StoreError> {
     let one = |sample: &Arc<Sample>| {
-        let Some(hash) = sample.hash.as_ref().filter(|_| !sample.probs.is_empty()) else {
-            return Ok(Arc::clone(sample));
-        };
-        let judgement = judge(&analyses(store, hash, ensemble)?, ensemble);
-        Ok(if judgement.probs.is_empty() {
-            Arc::clone(sample)
-        } else {
-            Arc::new(judged((**sample).clone(), judgement))
-        })
+        let judged = judged_again(store, ensemble, sample.borrowed())?;
+        Ok(judged.map_or_else(|| Arc::clone(sample), Arc::new))
     };
     samples.par_iter().with_min_len(256).map(one).collect()
 }
@@ -83,28 +92,71 @@ pub fn judge_again(
 /// How many entries are joined at a time.
 const CHUNK: usize = 8192;
 
-/// The whole catalogue as the store knows it.
+/// The whole catalogue as the store knows it: the copy of it where that holds.
 ///
 /// # Errors
 /// Where the store can't be read.
 pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
-    let mut samples: Vec<Arc<Sample>> = Vec::new();
-    let mut entries = store.samples();
+    snapshot::read(store, ensemble).map_or_else(|| load_from_store(store, ensemble), Ok)
+}
+
+/// A catalogue with what the store knows now of some paths.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn refreshed(
+    catalogue: &Catalogue,
+    store: &Store,
+    ensemble: &Ensemble,
+    paths: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<Catalogue, StoreError> {
+    let (mut samples, mut unknown) = (Vec::new(), Vec::new());
+    for path in paths {
+        match store.sample(&path)? {
+            Some(entry) => {
+                let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
+                samples.push(Arc::new(join(&path, &entry, heard.as_ref(), ensemble)));
+            }
+            None => unknown.push(path),
+        }
+    }
+    Ok(catalogue.with(samples, unknown))
+}
+
+/// The whole catalogue, read record by record.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn load_from_store(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
+    let mut samples = Builder::default();
+    let mut entries = store.known();
+    let ears = ensemble.ears();
+    let lost = AtomicBool::new(false);
     loop {
         let chunk = entries.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {
-            return Ok(Catalogue::new(samples));
+            break;
         }
         let joined: Result<Vec<_>, StoreError> = chunk
             .par_iter()
             .with_min_len(256)
-            .map(|(path, entry)| {
-                let heard = entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
-                Ok(Arc::new(join(path, entry, heard.as_ref(), ensemble)))
+            .map(|known| {
+                let heard = known.entry.hash.as_ref().map(|hash| analyses(store, hash, ensemble)).transpose()?;
+                if known.ears == ears && heard.as_ref().is_some_and(|heard| !heard.is_complete()) {
+                    lost.store(true, Ordering::Relaxed);
+                }
+                Ok(join(&known.path, &known.entry, heard.as_ref(), ensemble))
             })
             .collect();
-        samples.append(&mut joined?);
+        samples.add(joined?);
     }
+    if lost.into_inner() {
+        log::warn!("the store has lost something of what was heard: the next pass hears it again");
+        store.doubt_ears()?;
+    }
+    let catalogue = samples.finish();
+    crate::memory::give_back();
+    Ok(catalogue)
 }
 
 /// What people said, by content.

@@ -94,7 +94,7 @@ impl Listener {
             rolloff_hz: sound.rolloff_hz,
             sample_rate: decoded.sample_rate,
             channels: decoded.channels,
-            codec: decoded.codec.to_owned(),
+            codec: decoded.codec.into(),
         });
         let features = match sound.features {
             Ok(features) => features,
@@ -118,7 +118,6 @@ impl Listener {
                 Some(session) => session.hear(values),
                 empty => model.session().and_then(|session| empty.insert(session).hear(values)),
             };
-            let attributes = attributes.clone();
             let analysis = match outputs {
                 Ok(Outputs { logits, embedding }) => {
                     let embedding = embedding.map(Box::new);

@@ -7,6 +7,7 @@ pub mod labelled;
 pub mod listen;
 pub mod pass;
 pub mod record;
+pub mod snapshot;
 
 pub use analysis::{Analyses, Analysis, Status};
 pub use join::{JoinError, analyses, join, load};

@@ -18,7 +18,7 @@ use crate::archive::{
     ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
 };
 use crate::classify::{Classifier, Ensemble};
-use crate::store::{SampleEntry, Store, StoreError};
+use crate::store::{Known, SampleEntry, Store, StoreError};
 
 /// Files up to this size (bytes) are held in memory while they are heard; larger ones are hashed and decoded through
 /// the open file, so that memory stays bounded.
@@ -218,7 +218,9 @@ impl Pass<'_> {
     /// What there is to do: both lists are ordered by path, so one walk along them tells new, changed and gone.
     fn compare(&self, discovery: &Discovery, summary: &mut Summary) -> Result<Comparison, PassError> {
         let (mut work, mut gone) = (Vec::new(), Vec::new());
-        let mut known = self.store.samples().peekable();
+        let ears = self.ensemble.ears();
+        let mut noted: Vec<Known> = Vec::new();
+        let mut known = self.store.known().peekable();
         let mut known_present = 0u64;
         let lost = |path: Vec<u8>, entry: SampleEntry, gone: &mut Vec<_>| {
             if !entry.missing && !below_a_problem(&path, discovery, self.root) {
@@ -226,37 +228,53 @@ impl Pass<'_> {
             }
         };
         for found in &discovery.samples {
-            let mut entry = None;
-            while let Some(item) = known.next_if(|item| item.as_ref().map_or(true, |(path, _)| *path <= found.path)) {
-                let (path, known_entry) = item?;
-                known_present += u64::from(!known_entry.missing);
-                if path == found.path {
-                    entry = Some(known_entry);
+            let mut here = None;
+            while let Some(item) = known.next_if(|item| item.as_ref().map_or(true, |known| known.path <= found.path)) {
+                let known = item?;
+                known_present += u64::from(!known.entry.missing);
+                if known.path == found.path {
+                    here = Some(known);
                 } else {
-                    lost(path, known_entry, &mut gone);
+                    lost(known.path, known.entry, &mut gone);
                 }
             }
-            let unchanged = match &entry {
-                Some(entry) if entry.size == found.size && entry.mtime_ns == found.mtime_ns && !entry.missing => {
-                    match entry.hash {
-                        Some(hash) if hash.algorithm() == self.options.algorithm => self.is_heard(&hash)?,
-                        _ => false,
-                    }
-                }
+            let same = |known: &Known| {
+                let Known { entry, .. } = known;
+                (entry.size, entry.mtime_ns, entry.missing) == (found.size, found.mtime_ns, false)
+                    && entry.hash.is_some_and(|hash| hash.algorithm() == self.options.algorithm)
+            };
+            let here = here.filter(same);
+            // A million look-ups by hash take longer than all the rest: mostly the entry itself tells who heard it.
+            let unchanged = match &here {
+                Some(known) if known.ears == ears => true,
+                Some(Known { entry: SampleEntry { hash: Some(hash), .. }, .. }) => self.is_heard(hash)?,
                 _ => false,
             };
             if unchanged {
                 summary.unchanged += 1;
+                noted.extend(here.filter(|known| known.ears != ears));
+                if noted.len() >= BATCH_FILES {
+                    self.note_ears(&mut noted, ears)?;
+                }
             } else {
                 work.push(found.clone());
             }
         }
+        self.note_ears(&mut noted, ears)?;
         for item in known {
-            let (path, entry) = item?;
+            let Known { path, entry, .. } = item?;
             known_present += u64::from(!entry.missing);
             lost(path, entry, &mut gone);
         }
         Ok(Comparison { work, gone, known: known_present })
+    }
+
+    /// Writes down that every model has heard these, so that it need not be looked up again.
+    fn note_ears(&self, known: &mut Vec<Known>, ears: u64) -> Result<(), StoreError> {
+        let noted: Vec<_> = known.iter().map(|known| (&known.path[..], &known.entry, ears)).collect();
+        self.store.note_ears(&noted)?;
+        known.clear();
+        Ok(())
     }
 
     /// Whether every model has heard a content.
@@ -472,9 +490,13 @@ impl Pass<'_> {
                     .collect::<Vec<_>>()
             })
             .collect();
-        let samples: Vec<(&[u8], &SampleEntry)> =
-            updates.iter().map(|update| (&update.path[..], &update.entry)).collect();
-        self.store.record(&analyses, &samples)?;
+        let ears = |update: &Update| match &update.heard {
+            Some(heard) if heard.is_complete() => self.ensemble.ears(),
+            _ => 0,
+        };
+        let samples: Vec<(&[u8], &SampleEntry, u64)> =
+            updates.iter().map(|update| (&update.path[..], &update.entry, ears(update))).collect();
+        self.store.record_heard(&analyses, &samples)?;
         tell(Progress::Recorded(&updates));
         Ok(())
     }

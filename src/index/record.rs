@@ -9,9 +9,9 @@ use thiserror::Error;
 
 use super::{GateAnswer, Status};
 use crate::archive::ContentHash;
-use crate::audio::{Attributes, SILENCE_DBFS};
-use crate::rules::{Reason, Router, Verdict};
-use crate::view::Sample;
+use crate::audio::{Attributes, Codec, SILENCE_DBFS};
+use crate::rules::{Reason, Router};
+use crate::view::{Assigned, Sample, SampleRef};
 
 /// How many labels `topk` holds.
 const TOP_K: usize = 3;
@@ -71,28 +71,28 @@ pub struct RecordContext<'a> {
 
 impl RecordContext<'_> {
     /// The record of a sample as a line of JSON, with its newline.
-    pub fn line(&self, sample: &Sample, verdict: &Verdict) -> Vec<u8> {
+    pub fn line<'s>(&'s self, sample: impl Into<SampleRef<'s>>, assigned: impl Into<Assigned>) -> Vec<u8> {
         // Strings and finite numbers can't fail to be written.
-        let mut line = serde_json::to_vec(&self.record(sample, verdict)).unwrap_or_default();
+        let mut line = serde_json::to_vec(&self.record(sample.into(), assigned.into())).unwrap_or_default();
         line.push(b'\n');
         line
     }
 
-    fn record<'s>(&'s self, sample: &'s Sample, verdict: &Verdict) -> Record<'s> {
-        let path = String::from_utf8_lossy(&sample.path).into_owned();
-        let is_utf8 = path.as_bytes() == &sample.path[..];
-        let attributes = sample.attributes.as_ref();
+    fn record<'s>(&'s self, sample: SampleRef<'s>, assigned: Assigned) -> Record<'s> {
+        let path = String::from_utf8_lossy(sample.path).into_owned();
+        let is_utf8 = path.as_bytes() == sample.path;
+        let attributes = sample.attributes;
         let mut order: Vec<usize> = (0..sample.probs.len().min(self.labels.len())).collect();
         order.sort_by(|&a, &b| sample.probs[b].total_cmp(&sample.probs[a]));
         let topk: Vec<(&str, f32)> =
             order.iter().take(TOP_K).map(|&label| (&self.labels[label][..], sample.probs[label])).collect();
-        let hidden = verdict.reason == Reason::Hidden;
-        let folder = (!hidden).then(|| self.router.folders().get(usize::from(verdict.folder))).flatten();
+        let hidden = assigned.reason == Reason::Hidden;
+        let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
         Record {
             relative_path_bytes: (!is_utf8).then(|| sample.path.iter().map(|byte| format!("{byte:02x}")).collect()),
             relative_path: path,
-            abs_path: self.root.join(std::ffi::OsStr::from_bytes(&sample.path)).to_string_lossy().into_owned(),
+            abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
             hash: sample.hash.map(|hash| hash.to_hex()),
             hash_algorithm: sample.hash.map(|hash| hash.algorithm().name()),
             size: sample.size,
@@ -103,24 +103,24 @@ impl RecordContext<'_> {
             rolloff_hz: attributes.map(|a| a.rolloff_hz),
             sample_rate: attributes.map(|a| a.sample_rate),
             channels: attributes.map(|a| a.channels),
-            codec: attributes.map(|a| &a.codec[..]),
+            codec: attributes.map(|a| a.codec.as_str()),
             label_top1: topk.first().map(|(label, _)| *label),
             conf_top1: topk.first().map(|(_, confidence)| *confidence),
             topk,
-            probs: &sample.probs,
+            probs: sample.probs,
             gate_probability: sample.gate.map(|gate| gate.probability),
             gate_refused: sample.gate.is_some_and(|gate| gate.refused),
             assigned_label: folder.map(|folder| &folder[..]),
-            assigned_confidence: classified.then_some(verdict.confidence),
-            assigned_reason: verdict.reason.name(),
+            assigned_confidence: classified.then_some(assigned.confidence),
+            assigned_reason: assigned.reason.name(),
             misc_routed: matches!(
-                verdict.reason,
+                assigned.reason,
                 Reason::Error | Reason::Gate | Reason::OutOfTarget | Reason::LowConfidence
             ),
-            below_misc_threshold: verdict.below_threshold,
-            out_of_target: verdict.out_of_target,
+            below_misc_threshold: assigned.below_threshold(),
+            out_of_target: assigned.out_of_target(),
             status: sample.status.name(),
-            errors: sample.error.as_deref(),
+            errors: sample.error,
             model: self.model,
             features: self.features,
         }
@@ -146,7 +146,7 @@ struct Parsed {
     rolloff_hz: Option<f32>,
     sample_rate: Option<u32>,
     channels: Option<u16>,
-    codec: Option<String>,
+    codec: Option<Codec>,
     probs: Vec<f32>,
     gate_probability: Option<f32>,
     #[serde(default)]

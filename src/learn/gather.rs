@@ -15,7 +15,7 @@ use crate::index::listen::{Listener, Source};
 use crate::index::{Analysis, Status};
 use crate::rules::Router;
 use crate::store::Override;
-use crate::view::{Catalogue, Sample};
+use crate::view::{Catalogue, SampleRef};
 
 /// Files up to this size (bytes) are held in memory while they are heard.
 const IN_MEMORY_MAX: u64 = 16 << 20;
@@ -74,7 +74,7 @@ impl Sources<'_> {
             .map_init(
                 || None,
                 |listener, (hash, said)| {
-                    let found = self.look(hash, said, samples.get(hash).copied(), listener, &alone);
+                    let found = self.look(hash, said, samples.get(*hash).copied(), listener, &alone);
                     (self.tell)();
                     found
                 },
@@ -96,10 +96,10 @@ impl Sources<'_> {
     }
 
     /// The first sample by path of each content that was spoken of; one that is there before one that is missing.
-    fn samples(&self) -> HashMap<&ContentHash, &Sample> {
-        let mut samples: HashMap<&ContentHash, &Sample> = HashMap::new();
-        for sample in self.catalogue.samples() {
-            let Some(hash) = sample.hash.as_ref().filter(|hash| self.overrides.contains_key(hash)) else { continue };
+    fn samples(&self) -> HashMap<ContentHash, SampleRef<'_>> {
+        let mut samples: HashMap<ContentHash, SampleRef<'_>> = HashMap::new();
+        for sample in self.catalogue.samples().iter() {
+            let Some(hash) = sample.hash.filter(|hash| self.overrides.contains_key(hash)) else { continue };
             let known = samples.entry(hash).or_insert(sample);
             if !known.is_present() && sample.is_present() {
                 *known = sample;
@@ -112,7 +112,7 @@ impl Sources<'_> {
         &self,
         hash: &ContentHash,
         said: &Override,
-        sample: Option<&Sample>,
+        sample: Option<SampleRef<'_>>,
         listener: &mut Option<Listener>,
         ensemble: &Arc<Ensemble>,
     ) -> Found {
@@ -121,7 +121,7 @@ impl Sources<'_> {
         let known = (self.known)(hash).filter(|known| known.embedding.is_some() || known.status != Status::Ok);
         let heard = known.or_else(|| {
             let heard = hear(self.root, sample, hash, listener, ensemble);
-            heard.inspect_err(|error| log::info!("{}: {error}", self.root.absolute(&sample.path).display())).ok()
+            heard.inspect_err(|error| log::info!("{}: {error}", self.root.absolute(sample.path).display())).ok()
         });
         match heard {
             Some(Analysis { logits, embedding: Some(embedding), .. }) => {
@@ -135,12 +135,12 @@ impl Sources<'_> {
 /// What the model hears in a sample, if its content is still the one that was spoken of.
 fn hear(
     root: &ArchiveRoot,
-    sample: &Sample,
+    sample: SampleRef<'_>,
     hash: &ContentHash,
     listener: &mut Option<Listener>,
     ensemble: &Arc<Ensemble>,
 ) -> io::Result<Analysis> {
-    let mut file = root.open(&sample.path)?;
+    let mut file = root.open(sample.path)?;
     let size = file.metadata()?.size();
     let mut hasher = ContentHasher::new(hash.algorithm());
     let mut bytes = Vec::new();
@@ -168,7 +168,7 @@ fn hear(
     };
     let source = if size <= IN_MEMORY_MAX { Source::Bytes(&bytes) } else { Source::File(&file) };
     let extension =
-        crate::archive::kind::extension(&sample.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
+        crate::archive::kind::extension(sample.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
     let heard = listener.listen(source, size, extension.as_deref());
     heard.get(0).cloned().ok_or_else(|| io::Error::other("nothing was heard"))
 }

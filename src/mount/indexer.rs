@@ -13,6 +13,7 @@ use super::keeper::{KeeperHandle, Shared};
 use crate::archive::ArchiveRoot;
 use crate::archive::watch::{Changes, Watcher};
 use crate::classify::Ensemble;
+use crate::index::snapshot::Keeping;
 use crate::index::{Analyses, Pass, PassError, PassOptions, Progress, Status, Summary};
 use crate::store::Store;
 
@@ -64,6 +65,25 @@ impl Indexer {
     }
 
     fn run(self, requests: &Receiver<Request>) {
+        let mut keeping = Keeping::new(&self.store);
+        self.serve(requests, &mut keeping);
+        self.keep(&mut keeping, true);
+    }
+
+    /// Writes a copy of the catalogue for the next mount, where one is due.
+    fn keep(&self, keeping: &mut Keeping, last: bool) {
+        // What this thread wrote until now is handed over already: the keeper answers after having taken it.
+        let changes = self.store.changes();
+        if keeping.is_due(&self.store, last)
+            && let Some((catalogue, ensemble)) = self.keeper.known()
+        {
+            keeping.keep(&self.store, &ensemble, &catalogue, changes);
+        }
+        // A pass over many files leaves much behind.
+        crate::memory::give_back();
+    }
+
+    fn serve(&self, requests: &Receiver<Request>, keeping: &mut Keeping) {
         // Watching begins before the walk: what changes during it is seen by one or the other.
         let watcher = match Watcher::new(self.root.path()) {
             Ok(watcher) => {
@@ -78,6 +98,7 @@ impl Indexer {
         let unwatched = never();
         let changes: &Receiver<Changes> = watcher.as_ref().map_or(&unwatched, |watcher| watcher.changes());
         let (mut rested, mut walk_is_due) = self.pass();
+        self.keep(keeping, false);
         loop {
             let due = if walk_is_due { after(rested.saturating_duration_since(Instant::now())) } else { never() };
             let request = select! {
@@ -99,6 +120,7 @@ impl Indexer {
                 Request::Stop => return,
                 Request::Rescan => {
                     (rested, walk_is_due) = self.pass();
+                    self.keep(keeping, false);
                 }
                 Request::Touch(paths) => self.touch(&paths),
             }

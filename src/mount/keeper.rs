@@ -50,6 +50,8 @@ pub(super) enum Message {
     Show { answer: Answer },
     /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
     JudgeAgain { answer: Answer },
+    /// Say all that is known of what was heard, and what judged it. The channel is closed where that is not sure.
+    Known { answer: Sender<(Arc<Catalogue>, Arc<Ensemble>)> },
     /// Answer when everything before is done.
     After { answer: Answer },
     /// Nothing more will come.
@@ -117,6 +119,10 @@ pub struct Keeper {
     seen_at_open: HashSet<Box<[u8]>>,
     root: Arc<ArchiveRoot>,
     removed: Vec<Vec<u8>>,
+    /// Paths that are shown otherwise than the store has them, until they are heard again.
+    ahead: HashSet<Box<[u8]>>,
+    /// Whether a change came to nothing, so that something of what was heard may not be shown.
+    lost: bool,
     last_build: Duration,
     last_swap: Instant,
     times: ChangeTimes,
@@ -140,7 +146,11 @@ impl KeeperHandle {
                 | Message::Show { answer }
                 | Message::JudgeAgain { answer }
                 | Message::After { answer } => answer(Err(FsError::Ending)),
-                Message::Heard { .. } | Message::Moved { .. } | Message::Stale { .. } | Message::Stop => {}
+                Message::Heard { .. }
+                | Message::Moved { .. }
+                | Message::Stale { .. }
+                | Message::Known { .. }
+                | Message::Stop => {}
             }
         }
     }
@@ -160,6 +170,13 @@ impl KeeperHandle {
         let (shown, wait) = bounded(1);
         self.send(Message::Show { answer: Box::new(move |_| _ = shown.send(())) });
         _ = wait.recv();
+    }
+
+    /// All that was handed over before, and what judged it; none where the keeper has ended, or lost something.
+    pub fn known(&self) -> Option<(Arc<Catalogue>, Arc<Ensemble>)> {
+        let (answer, wait) = bounded(1);
+        self.send(Message::Known { answer });
+        wait.recv().ok()
     }
 
     /// Ends the keeper when everything before is done.
@@ -245,6 +262,8 @@ impl Keeper {
             seen_at_open: HashSet::new(),
             root,
             removed: Vec::new(),
+            ahead: HashSet::new(),
+            lost: false,
             last_build,
             last_swap: Instant::now(),
             times: ChangeTimes::default(),
@@ -312,6 +331,7 @@ impl Keeper {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
                 }
+                Some(Message::Known { answer }) => self.or_log(|keeper| keeper.tell_known(&answer)),
                 Some(Message::JudgeAgain { answer }) => {
                     answer(self.guarded(Self::judge_again));
                 }
@@ -335,8 +355,10 @@ impl Keeper {
 
     /// Runs one change; a panic costs that change alone.
     fn guarded<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> Result<T, FsError> {
-        catch_unwind(AssertUnwindSafe(|| change(self)))
-            .map_err(|payload| FsError::Panicked(crate::panic_message(payload.as_ref())))
+        catch_unwind(AssertUnwindSafe(|| change(self))).map_err(|payload| {
+            self.lost = true;
+            FsError::Panicked(crate::panic_message(payload.as_ref()))
+        })
     }
 
     /// Runs a change that nobody waits for.
@@ -395,9 +417,9 @@ impl Keeper {
     }
 
     fn judge_by(&mut self, ensemble: Ensemble) -> Result<(), StoreError> {
-        let samples = join::judge_again(&self.store, &ensemble, self.catalogue.samples())?;
-        self.pending = join::judge_again(&self.store, &ensemble, &self.pending)?;
-        self.catalogue = Arc::new(Catalogue::new(samples));
+        let catalogue = join::judge_again(&self.store, &ensemble, &self.catalogue)?;
+        self.pending = join::judge_pending_again(&self.store, &ensemble, &self.pending)?;
+        self.catalogue = Arc::new(catalogue);
         self.ensemble = Arc::new(ensemble);
         self.shared.ensemble.store(Arc::clone(&self.ensemble));
         self.show();
@@ -459,16 +481,34 @@ impl Keeper {
         Ok(())
     }
 
+    fn tell_known(&mut self, answer: &Sender<(Arc<Catalogue>, Arc<Ensemble>)>) {
+        if !self.pending.is_empty() || !self.removed.is_empty() {
+            self.show();
+        }
+        let mut catalogue = Arc::clone(&self.catalogue);
+        if !self.ahead.is_empty() {
+            let paths = self.ahead.iter().map(|path| path.to_vec());
+            match join::refreshed(&catalogue, &self.store, &self.ensemble, paths) {
+                Ok(refreshed) => catalogue = Arc::new(refreshed),
+                Err(_) => return,
+            }
+        }
+        if !self.lost {
+            drop(answer.send((catalogue, Arc::clone(&self.ensemble))));
+        }
+    }
+
     fn take_heard(&mut self, updates: Vec<Update>) {
         let mut changed_inos = Vec::new();
         for update in updates {
             if self.is_overtaken(&update) {
                 continue;
             }
-            let known = self.catalogue.by_path(&update.path).map(|(_, sample)| Arc::clone(sample));
+            self.ahead.remove(&update.path[..]);
+            let known = self.catalogue.by_path(&update.path).map(|(_, sample)| sample.to_sample());
             let sample = match (&update.heard, known) {
                 // What was heard in a file that has gone is still known.
-                (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..(*known).clone() },
+                (None, Some(known)) if update.entry.missing => Sample { status: Status::Missing, ..known },
                 _ => join(&update.path, &update.entry, update.heard.as_deref(), &self.ensemble),
             };
             // The kernel may remember the old bytes of a file that was heard again.
@@ -506,6 +546,7 @@ impl Keeper {
 
     fn take_changed(&mut self, sample: Arc<Sample>) {
         let ino = self.catalogue.by_path(&sample.path).map(|(id, _)| self.catalogue.ino(id));
+        self.ahead.insert(sample.path.clone());
         self.seen_at_open.insert(sample.path.clone());
         self.pending.push(sample);
         self.show();

@@ -108,7 +108,7 @@ pub fn text(shared: &Shared) -> Vec<u8> {
         let place = by_hash.binary_search_by(|&id| {
             view.sample(id).hash.map_or(std::cmp::Ordering::Less, |known| known.as_bytes().cmp(hash.as_bytes()))
         });
-        let path = place.ok().map(|place| String::from_utf8_lossy(&view.sample(by_hash[place]).path).into_owned());
+        let path = place.ok().map(|place| String::from_utf8_lossy(view.sample(by_hash[place]).path).into_owned());
         let line = Written {
             hash: hash.to_hex(),
             hash_algorithm: hash.algorithm().name(),

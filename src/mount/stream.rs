@@ -69,7 +69,7 @@ impl IndexStream {
             model: &facts.model,
             features: &facts.features,
         };
-        let line = context.line(sample, self.view.verdict(self.next as u32));
+        let line = context.line(sample, self.view.assigned(self.next as u32));
         self.at += line.len() as u64;
         self.kept.extend_from_slice(&line);
         self.next += 1;

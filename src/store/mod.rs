@@ -9,9 +9,11 @@ mod journal;
 mod location;
 mod open;
 mod trees;
+mod vouched;
 
 pub use error::StoreError;
 pub use journal::{Entry as JournalEntry, Event as JournalEvent};
 pub use location::default_folder;
 pub use open::{OpenOptions, Opened};
-pub use trees::{Override, RulesState, SampleEntry, Store};
+pub use trees::{Known, Override, RulesState, SampleEntry, Store};
+pub use vouched::Token;

@@ -13,14 +13,18 @@ use super::{JournalEntry, JournalEvent, Override, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
 
 /// The schema this program writes, and the newest it reads. A change of what the trees hold raises it. Since 2 an
-/// analysis has an embedding.
-pub(super) const SCHEMA: u32 = 2;
+/// analysis has an embedding. Since 3 a copy of the catalogue is vouched for, which an older program would not take back.
+pub(super) const SCHEMA: u32 = 3;
 
 /// The oldest schema whose analyses can be read.
 const OLDEST_ANALYSES: u32 = 2;
 
 /// The name of what is written on trial.
 pub(super) const TRIAL: &str = "trial";
+
+/// How much of the database is kept in memory, in bytes as they are on disk; there they take about three times as many.
+/// A pass reads the samples once and in order, and what is heard is read by hash, where of a million no cache helps.
+const CACHE: u64 = 6 << 20;
 
 /// How long a store that is locked is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_millis(400);
@@ -115,7 +119,7 @@ impl OpenOptions {
         let config = sled::Config::new()
             .path(self.db_path())
             .mode(sled::Mode::HighThroughput)
-            .cache_capacity(48 << 20)
+            .cache_capacity(CACHE)
             .flush_every_ms(Some(500));
         // sled 0.34 panics on a truncated file.
         let mut opened = crate::catch_quietly(|| config.open());
@@ -291,6 +295,7 @@ struct LastWords {
 /// What drumfs makes in a store's folder. Files of others that lie there are left as they are.
 fn is_ours(name: &str) -> bool {
     matches!(name, "db" | "journal.jsonl" | "owner" | "drumfs.log")
+        || name.starts_with("catalogue.bin")
         || name.starts_with("learned.json")
         || name.starts_with("damaged-")
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,7 @@ use sled::{Batch, IVec, Tree};
 
 use super::journal::Journal;
 use super::open::{OpenOptions, SCHEMA};
+use super::vouched::{self, Vouched, new_key};
 use super::{JournalEntry, JournalEvent, StoreError};
 use crate::archive::discover::path_from_bytes;
 use crate::archive::{ContentHash, HashAlgorithm};
@@ -52,6 +53,18 @@ pub struct RulesState {
     pub draft: Option<String>,
 }
 
+/// One path of the archive, as a pass compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Relative path, raw bytes.
+    pub path: Vec<u8>,
+    /// What is known of it.
+    pub entry: SampleEntry,
+    /// [`Ensemble::ears`](crate::classify::Ensemble::ears) of the models that have all heard its content; 0 where
+    /// that has to be looked up.
+    pub ears: u64,
+}
+
 /// An open store. One process has it at a time; every method may be called from any thread.
 ///
 /// sled refuses everything once a write has failed, also where there is room again: then it is opened anew in its
@@ -64,6 +77,11 @@ pub struct Store {
     next_try: Mutex<Instant>,
     options: OpenOptions,
     journal: Mutex<Journal>,
+    pub(super) vouched: Mutex<Vouched>,
+    /// Whether something failed since the store was opened: nobody knows how much of what was written is there.
+    pub(super) unsure: AtomicBool,
+    /// Mixed into what is written beside samples of who has heard them: another number makes all of that mean nothing.
+    ears_key: AtomicU64,
 }
 
 /// The database and its trees.
@@ -106,6 +124,9 @@ const READERS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long it is until that is tried again.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
+/// Where it is kept what the word on who has heard a sample is mixed with.
+const EARS_KEY: &str = "ears";
+
 /// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
 pub(super) const SAME_TIME: f64 = 1e-3;
 
@@ -115,9 +136,20 @@ fn seconds_now() -> f64 {
 
 impl Store {
     pub(super) fn new(db: sled::Db, options: OpenOptions, journal: Journal) -> Result<Self, StoreError> {
-        let trees = RwLock::new(Some(Arc::new(Trees::open(db, &options.folder)?)));
-        let (failed, next_try) = (AtomicBool::new(false), Mutex::new(Instant::now()));
-        Ok(Self { trees, failed, next_try, options, journal: Mutex::new(journal) })
+        let trees = Trees::open(db, &options.folder)?;
+        let word = |key| trees.meta.get(key).map_err(|error| StoreError::sled(&options.folder, error));
+        let vouched = Vouched::by(word(vouched::WORD)?.as_deref());
+        let ears_key = word(EARS_KEY)?.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
+        Ok(Self {
+            trees: RwLock::new(Some(Arc::new(trees))),
+            failed: AtomicBool::new(false),
+            next_try: Mutex::new(Instant::now()),
+            options,
+            journal: Mutex::new(journal),
+            vouched: Mutex::new(vouched),
+            unsure: AtomicBool::new(false),
+            ears_key: AtomicU64::new(ears_key),
+        })
     }
 
     /// The store's folder.
@@ -125,8 +157,9 @@ impl Store {
         &self.options.folder
     }
 
-    fn failed(&self, error: sled::Error) -> StoreError {
+    pub(super) fn failed(&self, error: sled::Error) -> StoreError {
         self.failed.store(true, Ordering::Relaxed);
+        self.unsure.store(true, Ordering::Relaxed);
         StoreError::sled(self.folder(), error)
     }
 
@@ -198,10 +231,11 @@ impl Store {
     }
 
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
-        postcard::from_bytes(bytes).map_err(|error| StoreError::Damaged {
-            path: self.folder().to_owned(),
-            reason: format!("a record: {error}"),
-        })
+        postcard::from_bytes(bytes).map_err(|error| self.damaged(&error))
+    }
+
+    fn damaged(&self, error: &postcard::Error) -> StoreError {
+        StoreError::Damaged { path: self.folder().to_owned(), reason: format!("a record: {error}") }
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
@@ -222,7 +256,8 @@ impl Store {
 
     /// Forgets what was heard, of which an older schema tells too little: it is heard again.
     pub(super) fn forget_analyses(&self) -> Result<(), StoreError> {
-        self.trees()?.analyses.clear().map_err(|error| self.failed(error))?;
+        self.doubt_ears()?;
+        self.changing(|| self.trees()?.analyses.clear().map_err(|error| self.failed(error)))?;
         self.flush()
     }
 
@@ -272,6 +307,29 @@ impl Store {
         error.into_iter().map(Err).chain(entries)
     }
 
+    /// Every sample, ordered by path bytes, with who has heard it.
+    pub fn known(&self) -> impl Iterator<Item = Result<Known, StoreError>> + '_ {
+        let key = self.ears_key.load(Ordering::Relaxed);
+        self.all(|trees| &trees.samples).map(move |item| {
+            let (path, value) = item?;
+            let (entry, rest) = postcard::take_from_bytes(&value).map_err(|error| self.damaged(&error))?;
+            let ears = rest.try_into().map_or(0, |ears| u64::from_le_bytes(ears) ^ key);
+            Ok(Known { path: path.to_vec(), entry, ears })
+        })
+    }
+
+    /// An analysis that should be there is not: from now on, in later processes too, it is looked up who has heard a
+    /// sample, whatever is written beside it.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn doubt_ears(&self) -> Result<(), StoreError> {
+        let key = u64::from_le_bytes(new_key());
+        self.trees()?.meta.insert(EARS_KEY, &key.to_be_bytes()).map_err(|error| self.failed(error))?;
+        self.ears_key.store(key, Ordering::Relaxed);
+        self.flush()
+    }
+
     /// One sample.
     pub fn sample(&self, path: &[u8]) -> Result<Option<SampleEntry>, StoreError> {
         let value = self.trees()?.samples.get(path).map_err(|error| self.failed(error))?;
@@ -289,22 +347,50 @@ impl Store {
         self.trees()?.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
     }
 
-    /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go first, so that no sample ever points at one that is not there.
+    /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go
+    /// first, so that no sample ever points at one that is not there.
     pub fn record(
         &self,
         analyses: &[(ContentHash, &str, &Analysis)],
         samples: &[(&[u8], &SampleEntry)],
     ) -> Result<(), StoreError> {
+        let samples: Vec<_> = samples.iter().map(|(path, entry)| (*path, *entry, 0)).collect();
+        self.record_heard(analyses, &samples)
+    }
+
+    /// The same, with [`Known::ears`] of each path.
+    pub fn record_heard(
+        &self,
+        analyses: &[(ContentHash, &str, &Analysis)],
+        samples: &[(&[u8], &SampleEntry, u64)],
+    ) -> Result<(), StoreError> {
+        self.changing(|| {
+            let mut batch = Batch::default();
+            for (hash, model, analysis) in analyses {
+                batch.insert(analysis_key(hash, model), self.encode(analysis)?);
+            }
+            // The same for both: a database that was opened anew in between does not have the first.
+            let trees = self.trees()?;
+            trees.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
+            self.put_samples(&trees, samples)
+        })
+    }
+
+    /// Writes beside samples who has heard them, which changes nothing of what is known.
+    pub fn note_ears(&self, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
+        self.put_samples(&*self.trees()?, samples)
+    }
+
+    fn put_samples(&self, trees: &Trees, samples: &[(&[u8], &SampleEntry, u64)]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        for (hash, model, analysis) in analyses {
-            batch.insert(analysis_key(hash, model), self.encode(analysis)?);
-        }
-        // The same for both: a database that was opened anew in between does not have the first.
-        let trees = self.trees()?;
-        trees.analyses.apply_batch(batch).map_err(|error| self.failed(error))?;
-        let mut batch = Batch::default();
-        for (path, entry) in samples {
-            batch.insert(*path, self.encode(entry)?);
+        let key = self.ears_key.load(Ordering::Relaxed);
+        for (path, entry, ears) in samples {
+            let mut value = self.encode(entry)?;
+            // A version that knows nothing of it passes over what follows an entry.
+            if *ears != 0 {
+                value.extend_from_slice(&(ears ^ key).to_le_bytes());
+            }
+            batch.insert(*path, value);
         }
         trees.samples.apply_batch(batch).map_err(|error| self.failed(error))
     }
@@ -313,7 +399,7 @@ impl Store {
     pub fn forget_paths<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         paths.for_each(|path| batch.remove(path));
-        self.trees()?.samples.apply_batch(batch).map_err(|error| self.failed(error))
+        self.changing(|| self.trees()?.samples.apply_batch(batch).map_err(|error| self.failed(error)))
     }
 
     // What people said.

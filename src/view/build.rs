@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::catalogue::{Catalogue, Sample};
+use super::assigned::Assigned;
+use super::catalogue::{Catalogue, SAME_NAME};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
 use super::names::{NAME_MAX, cut, tagged};
-use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Node, OWN_NAME, Tree, View};
+use super::sample::{SampleRef, folder_of};
+use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Name, Names, Node, Place, Tree, View, mix};
 use crate::archive::ContentHash;
-use crate::rules::{FolderId, Layout, Reason, Router, Subject, Verdict};
+use crate::rules::{FolderId, Layout, Reason, Router, Verdict};
 use crate::store::Override;
 
 /// How many samples `_uncertain/` shows.
@@ -42,34 +45,38 @@ pub struct ViewInput<'a> {
 }
 
 impl ViewInput<'_> {
-    /// What the rules look at in a sample.
-    fn subject<'s>(&'s self, sample: &'s Sample) -> Subject<'s> {
+    /// What the rules say of a sample.
+    fn verdict(&self, sample: &SampleRef<'_>) -> Verdict {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        sample.subject(said.map(|said| &said.label[..]))
+        self.router.route(&sample.subject(said.map(|said| &said.label[..])))
     }
 
     /// Makes the view.
     pub fn build(self) -> View {
         let started = Instant::now();
-        let verdicts = self.verdicts();
+        let routed_to = self.route();
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
-        builder.class_folders(&verdicts);
-        builder.uncertain(&verdicts);
-        let (dirs, names, generated) = builder.finish();
+        let places = builder.class_folders(&routed_to);
+        builder.uncertain(&routed_to);
+        let Finished { dirs, placed, entries, names, generated } = builder.finish(&places);
+        drop(places);
+        let assigned: Vec<Assigned> = routed_to.into_iter().map(|routed| routed.assigned).collect();
         let by_ino = dirs.iter().enumerate().map(|(id, dir)| (dir.ino, DirId(id as u32))).collect();
-        let placed = Instant::now();
+        let built = Instant::now();
         let generated_inos =
             generated.iter().map(|file| (ino::of_generated(file.path(&self.router).as_bytes()), *file)).collect();
-        let numbers = Numbers::count(&self.catalogue, &self.router, &verdicts, &self.labels);
+        let numbers = Numbers::count(&self.catalogue, &self.router, &assigned, &self.labels);
         let counted = Instant::now();
         let tree = Tree {
             catalogue: self.catalogue,
             router: self.router,
             labels: self.labels,
-            verdicts,
+            assigned,
             dirs,
+            placed,
+            entries,
             names,
             by_ino,
             generated_inos,
@@ -78,31 +85,44 @@ impl ViewInput<'_> {
             summary: OnceLock::new(),
             errors: OnceLock::new(),
         };
-        let times = BuildTimes { route: routed - started, tree: placed - routed, count: counted - placed };
+        let times = BuildTimes { route: routed - started, tree: built - routed, count: counted - built };
         View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error, times }
     }
 
-    fn verdicts(&self) -> Vec<Verdict> {
-        let samples = self.catalogue.samples();
-        let mut verdicts: Vec<Verdict> =
-            samples.par_iter().with_min_len(1024).map(|sample| self.router.route(&self.subject(sample))).collect();
+    fn route(&self) -> Vec<Routed> {
+        let mut routed = self.catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample| {
+            let verdict = self.verdict(&sample);
+            Routed { assigned: (&verdict).into(), margin: verdict.margin }
+        });
         if self.router.hide_duplicates() {
-            let first: HashSet<u32> = self.catalogue.by_hash().iter().copied().collect();
-            for (id, (sample, verdict)) in samples.iter().zip(&mut verdicts).enumerate() {
-                if sample.hash.is_some() && !first.contains(&(id as u32)) {
-                    verdict.reason = Reason::Hidden;
+            let mut first = vec![false; routed.len()];
+            self.catalogue.by_hash().iter().for_each(|&id| first[id as usize] = true);
+            let hashed = self.catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.has_hash(place)));
+            for ((routed, hashed), first) in routed.iter_mut().zip(hashed).zip(first) {
+                if hashed && !first {
+                    routed.assigned.reason = Reason::Hidden;
                 }
             }
         }
-        verdicts
+        routed
     }
 }
 
+/// What making a view needs of a verdict.
+#[derive(Debug, Clone, Copy)]
+struct Routed {
+    assigned: Assigned,
+    margin: f32,
+}
+
+/// A folder while its content is collected.
 struct Pending {
     parent: DirId,
     name: Box<[u8]>,
     ino: u64,
-    samples: Vec<u32>,
+    /// How many samples are in it, and the first of them.
+    count: u32,
+    first: u32,
     others: Vec<Entry>,
     by_id: Option<Arc<[u32]>>,
     /// Whether the samples come from more than one folder of the archive, so that names may clash or be out of order.
@@ -110,32 +130,44 @@ struct Pending {
 }
 
 impl Pending {
-    /// Samples of another folder of the archive begin; `same` tells whether it is that of a sample.
-    fn takes_from(&mut self, same: impl Fn(u32) -> bool) {
-        self.mixed |= self.samples.first().is_some_and(|&first| !same(first));
+    fn new(parent: DirId, name: &[u8], ino: u64) -> Self {
+        Self { parent, name: name.into(), ino, count: 0, first: 0, others: Vec::new(), by_id: None, mixed: false }
     }
 }
+
+/// The folder of a sample that shows in none.
+const NOWHERE: u32 = u32::MAX;
+
+/// Set where a sample's name is taken by another in its folder.
+const TAKEN: u32 = 1 << 31;
 
 struct Builder<'a> {
     input: &'a ViewInput<'a>,
     dirs: Vec<Pending>,
     found: HashMap<(DirId, Box<[u8]>), DirId>,
-    names: Vec<Box<[u8]>>,
+    names: Names,
+    entries: Vec<Entry>,
+    generated: Vec<Generated>,
+}
+
+struct Finished {
+    dirs: Vec<Dir>,
+    placed: Vec<u32>,
+    entries: Vec<Entry>,
+    names: Names,
     generated: Vec<Generated>,
 }
 
 impl<'a> Builder<'a> {
     fn new(input: &'a ViewInput<'a>) -> Self {
-        let root = Pending {
-            parent: DirId::ROOT,
-            name: [].into(),
-            ino: ROOT,
-            samples: Vec::new(),
-            others: Vec::new(),
-            by_id: None,
-            mixed: false,
-        };
-        Self { input, dirs: vec![root], found: HashMap::new(), names: Vec::new(), generated: Vec::new() }
+        Self {
+            input,
+            dirs: vec![Pending::new(DirId::ROOT, b"", ROOT)],
+            found: HashMap::new(),
+            names: Names::default(),
+            entries: Vec::new(),
+            generated: Vec::new(),
+        }
     }
 
     fn dir(&mut self, parent: DirId, name: &[u8]) -> DirId {
@@ -144,16 +176,8 @@ impl<'a> Builder<'a> {
         }
         let id = DirId(self.dirs.len() as u32);
         let ino = ino::of_folder(self.dirs[parent.0 as usize].ino, name);
-        self.dirs.push(Pending {
-            parent,
-            name: name.into(),
-            ino,
-            samples: Vec::new(),
-            others: Vec::new(),
-            by_id: None,
-            mixed: false,
-        });
-        self.dirs[parent.0 as usize].others.push(Entry { node: Node::Dir(id), name: OWN_NAME });
+        self.dirs.push(Pending::new(parent, name, ino));
+        self.dirs[parent.0 as usize].others.push(Entry { node: Node::Dir(id), name: Name::Own });
         self.found.insert((parent, name.into()), id);
         id
     }
@@ -163,7 +187,7 @@ impl<'a> Builder<'a> {
     }
 
     fn file(&mut self, dir: DirId, file: Generated) {
-        self.dirs[dir.0 as usize].others.push(Entry { node: Node::Generated(file), name: OWN_NAME });
+        self.dirs[dir.0 as usize].others.push(Entry { node: Node::Generated(file), name: Name::Own });
         self.generated.push(file);
     }
 
@@ -186,58 +210,75 @@ impl<'a> Builder<'a> {
         self.dirs[by_id.0 as usize].by_id = Some(Arc::clone(self.input.catalogue.by_hash()));
     }
 
-    fn class_folders(&mut self, verdicts: &[Verdict]) {
+    /// The folder of each sample, or [`NOWHERE`].
+    fn class_folders(&mut self, routed: &[Routed]) -> Vec<u32> {
         let router = Arc::clone(&self.input.router);
         let folders: Vec<DirId> =
             router.folders().iter().map(|folder| self.path(DirId::ROOT, folder.as_bytes())).collect();
         let catalogue = Arc::clone(&self.input.catalogue);
-        let outline = catalogue.outline();
-        // Samples come in path order: nearly always the folder is that of the sample before.
+        let mut places = Vec::with_capacity(routed.len());
+        // Samples come in path order: nearly always the folder is that of the sample before. Folders of the archive
+        // are told apart by number.
         let mut last: Vec<Option<(u32, DirId)>> = vec![None; folders.len()];
-        for (id, verdict) in verdicts.iter().enumerate() {
-            if verdict.reason == Reason::Hidden || outline.line_len[id] == 0 {
-                continue;
-            }
-            let folder = usize::from(verdict.folder);
-            let dir = match last[folder] {
-                Some((number, dir)) if number == outline.folder[id] => dir,
-                _ => {
-                    let path = catalogue.samples()[id].folder();
-                    let inner = match router.layout() {
-                        Layout::Flat => b"",
-                        Layout::Preserve => path,
-                        Layout::ByPack => catalogue.samples()[id].pack(),
-                    };
-                    let dir = self.path(folders[folder], inner);
-                    last[folder] = Some((outline.folder[id], dir));
-                    self.dirs[dir.0 as usize].takes_from(|other| catalogue.samples()[other as usize].folder() == path);
-                    dir
+        let (mut number, mut before): (u32, &[u8]) = (0, b"");
+        for chunk in catalogue.chunks().all() {
+            for place in 0..chunk.len() {
+                let begins = if place == 0 { folder_of(chunk.path(0)) != before } else { chunk.begins_folder(place) };
+                number += u32::from(begins);
+                let assigned = &routed[places.len()].assigned;
+                if assigned.reason == Reason::Hidden || !chunk.is_present(place) {
+                    places.push(NOWHERE);
+                    continue;
                 }
-            };
-            self.dirs[dir.0 as usize].samples.push(id as u32);
+                let folder = usize::from(assigned.folder);
+                let dir = match last[folder] {
+                    Some((known, dir)) if known == number => dir,
+                    _ => {
+                        let sample = chunk.sample(place);
+                        let inner = match router.layout() {
+                            Layout::Flat => b"",
+                            Layout::Preserve => sample.folder(),
+                            Layout::ByPack => sample.pack(),
+                        };
+                        let dir = self.path(folders[folder], inner);
+                        last[folder] = Some((number, dir));
+                        let pending = &mut self.dirs[dir.0 as usize];
+                        pending.mixed |=
+                            pending.count > 0 && catalogue.sample(pending.first).folder() != sample.folder();
+                        dir
+                    }
+                };
+                let pending = &mut self.dirs[dir.0 as usize];
+                if pending.count == 0 {
+                    pending.first = places.len() as u32;
+                }
+                pending.count += 1;
+                places.push(dir.0);
+            }
+            before = folder_of(chunk.path(chunk.len() - 1));
         }
+        places
     }
 
     /// The samples the model is least sure of: the smallest distance between the first two folders' probabilities.
     /// What a person or a route decided is not asked again.
-    fn uncertain(&mut self, verdicts: &[Verdict]) {
+    fn uncertain(&mut self, routed: &[Routed]) {
         let uncertain = self.dir(DirId::ROOT, b"_uncertain");
-        let asked = |verdict: &Verdict| {
-            matches!(verdict.reason, Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name)
+        let asked = |routed: &Routed| {
+            matches!(routed.assigned.reason, Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name)
         };
-        let samples = self.input.catalogue.samples();
-        let mut ids: Vec<u32> = (0..samples.len() as u32)
-            .filter(|&id| asked(&verdicts[id as usize]) && samples[id as usize].is_present())
-            .collect();
-        let order =
-            |a: &u32, b: &u32| verdicts[*a as usize].margin.total_cmp(&verdicts[*b as usize].margin).then(a.cmp(b));
+        let catalogue = Arc::clone(&self.input.catalogue);
+        let present = catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.is_present(place)));
+        let asked = present.zip(routed).zip(0u32..).filter(|((present, routed), _)| *present && asked(routed));
+        let mut ids: Vec<u32> = asked.map(|(_, id)| id).collect();
+        let order = |a: &u32, b: &u32| routed[*a as usize].margin.total_cmp(&routed[*b as usize].margin).then(a.cmp(b));
         if ids.len() > UNCERTAIN_MAX {
             ids.select_nth_unstable_by(UNCERTAIN_MAX, order);
             ids.truncate(UNCERTAIN_MAX);
         }
         ids.sort_unstable_by(order);
         for (rank, &id) in ids.iter().enumerate() {
-            let sample = &samples[id as usize];
+            let sample = catalogue.sample(id);
             let (label, percent) = sample.best_label().map_or(("?", 0.0), |(label, prob)| {
                 (self.input.labels.get(label).map_or("?", |label| &label[..]), prob * 100.0)
             });
@@ -246,27 +287,68 @@ impl<'a> Builder<'a> {
             let room = NAME_MAX.saturating_sub(name.len() + extension.len());
             name.extend_from_slice(cut(stem, room));
             name.extend_from_slice(extension);
-            let place = self.names.len() as u32;
-            self.names.push(name.into());
-            self.dirs[uncertain.0 as usize].others.push(Entry { node: Node::Sample(id), name: place });
+            let name = self.names.keep(&name);
+            self.dirs[uncertain.0 as usize].others.push(Entry { node: Node::Sample(id), name });
         }
     }
 
+    /// The samples of one folder after another, ordered by name, with [`TAKEN`] where another sample of the folder has
+    /// the name and goes before; and which part is whose.
+    fn place(&self, places: &[u32]) -> (Vec<u32>, Vec<Range<u32>>) {
+        let mut parts = Vec::with_capacity(self.dirs.len());
+        let mut next = 0;
+        for dir in &self.dirs {
+            parts.push(next..next);
+            next += dir.count;
+        }
+        let mut placed = vec![0; next as usize];
+        let mut put = |parts: &mut [Range<u32>], dir: u32, id: u32| {
+            let end = &mut parts[dir as usize].end;
+            placed[*end as usize] = id;
+            *end += 1;
+        };
+        // In one folder of the archive the order of paths is that of names, each of which is there once.
+        for (id, &dir) in places.iter().enumerate() {
+            if dir != NOWHERE && !self.dirs[dir as usize].mixed {
+                put(&mut parts, dir, id as u32);
+            }
+        }
+        if self.dirs.iter().any(|dir| dir.mixed) {
+            let mut name = 0u32;
+            let mut last = vec![0u32; self.dirs.len()];
+            for &marked in self.input.catalogue.by_name().iter() {
+                name += u32::from(marked & SAME_NAME == 0);
+                let id = marked & !SAME_NAME;
+                let dir = places[id as usize];
+                if dir != NOWHERE && self.dirs[dir as usize].mixed {
+                    let taken = if last[dir as usize] == name { TAKEN } else { 0 };
+                    put(&mut parts, dir, id | taken);
+                    last[dir as usize] = name;
+                }
+            }
+        }
+        (placed, parts)
+    }
+
     /// The folders with their entries in order.
-    fn finish(mut self) -> (Vec<Dir>, Vec<Box<[u8]>>, Vec<Generated>) {
+    fn finish(mut self, places: &[u32]) -> Finished {
+        let (mut placed, parts) = self.place(places);
         let pending = std::mem::take(&mut self.dirs);
-        let mut done = Vec::with_capacity(pending.len());
-        for dir in &pending {
-            let listing = match &dir.by_id {
+        let mut listings = Vec::with_capacity(pending.len());
+        for (dir, part) in pending.iter().zip(parts) {
+            let ids = &mut placed[part.start as usize..part.end as usize];
+            listings.push(match &dir.by_id {
                 Some(ids) => Listing::ById(Arc::clone(ids)),
-                None => Listing::Entries(self.listing(&pending, dir)),
-            };
-            let digest = self.digest(&pending, &listing);
+                None => self.listing(&pending, dir, ids).map_or(Listing::Own(part), Listing::Places),
+            });
+        }
+        let done = pending.par_iter().zip(listings).map(|(dir, listing)| {
+            let digest = self.digest(&pending, &placed, &listing);
             let before = self.input.previous.and_then(|view| {
                 let old = &view.tree.dirs[view.dir_by_ino(dir.ino)?.0 as usize];
                 (old.digest == digest).then_some(old.mtime)
             });
-            done.push(Dir {
+            Dir {
                 ino: dir.ino,
                 parent: dir.parent,
                 name: dir.name.clone(),
@@ -274,107 +356,104 @@ impl<'a> Builder<'a> {
                 subfolders: dir.others.iter().filter(|e| matches!(e.node, Node::Dir(_))).count() as u32,
                 mtime: before.unwrap_or(self.input.now),
                 digest,
-            });
-        }
-        (done, self.names, self.generated)
+            }
+        });
+        let dirs = done.collect();
+        Finished { dirs, placed, entries: self.entries, names: self.names, generated: self.generated }
     }
 
-    fn own_name<'n>(&'n self, pending: &'n [Pending], entry: &Entry) -> Cow<'n, [u8]> {
-        if entry.name != OWN_NAME {
-            return Cow::Borrowed(&self.names[entry.name as usize]);
-        }
-        match entry.node {
-            Node::Dir(dir) => Cow::Borrowed(&pending[dir.0 as usize].name),
-            Node::Sample(id) => Cow::Borrowed(self.input.catalogue.samples()[id as usize].name()),
-            Node::Generated(file) => Cow::Owned(file.name(&self.input.router).into_bytes()),
+    fn name<'n>(&'n self, pending: &'n [Pending], entry: &Entry) -> Cow<'n, [u8]> {
+        match (entry.name, entry.node) {
+            (Name::Kept { start, len }, _) => Cow::Borrowed(self.names.get(start, len)),
+            (Name::Own, Node::Dir(dir)) => Cow::Borrowed(&pending[dir.0 as usize].name),
+            (Name::Own, Node::Sample(id)) => Cow::Borrowed(self.input.catalogue.name(id)),
+            (Name::Own, Node::Generated(file)) => Cow::Owned(file.name(&self.input.router).into_bytes()),
         }
     }
 
     /// The entries of a folder, ordered by name, each name once: of samples that share a name the first by path keeps
-    /// it and the others get their content's hash; a folder's name goes before a sample's.
-    fn listing(&mut self, pending: &[Pending], dir: &Pending) -> Vec<Entry> {
+    /// it and the others get their content's hash; a folder's name goes before a sample's. None where all of them are
+    /// `ids`, the samples under their own names.
+    fn listing(&mut self, pending: &[Pending], dir: &Pending, ids: &mut [u32]) -> Option<Box<[Place]>> {
+        if dir.others.is_empty() && ids.iter().all(|id| id & TAKEN == 0) {
+            return None;
+        }
         let catalogue = Arc::clone(&self.input.catalogue);
-        if !dir.mixed && dir.others.is_empty() {
-            // In path order, and so in the order of their names, each of which is there once.
-            return dir.samples.iter().map(|&id| Entry { node: Node::Sample(id), name: OWN_NAME }).collect();
+        let name = |id: u32| catalogue.name(id & !TAKEN);
+        let others: Vec<Vec<u8>> = dir.others.iter().map(|entry| self.name(pending, entry).into_owned()).collect();
+        for other in &others {
+            let from = ids.partition_point(|&id| name(id) < &other[..]);
+            ids[from..].iter_mut().take_while(|id| name(**id) == &other[..]).for_each(|id| *id |= TAKEN);
         }
-        let name = |id: u32| catalogue.samples()[id as usize].name();
-        let rank = catalogue.name_rank();
-        let mut ids = dir.samples.clone();
-        if dir.mixed {
-            ids.sort_unstable_by_key(|&id| (rank[id as usize], id));
-        }
-        let taken: HashSet<Cow<'_, [u8]>> =
-            dir.others.iter().map(|entry| Cow::Owned(self.own_name(pending, entry).into_owned())).collect();
-        let mut entries = Vec::with_capacity(ids.len() + dir.others.len());
-        let mut clashing = Vec::new();
-        let mut before: Option<u32> = None;
-        for &id in &ids {
-            let twin = before.is_some_and(|before| rank[before as usize] == rank[id as usize]);
-            if twin || (!taken.is_empty() && taken.contains(name(id))) {
-                clashing.push(id);
-            } else {
-                entries.push(Entry { node: Node::Sample(id), name: OWN_NAME });
-            }
-            before = Some(id);
-        }
-        if clashing.is_empty() && dir.others.is_empty() {
-            return entries;
-        }
-        if !clashing.is_empty() {
-            let mut taken: HashSet<Vec<u8>> = taken.into_iter().map(Cow::into_owned).collect();
-            taken.extend(ids.iter().map(|&id| name(id).to_vec()));
-            for id in clashing {
-                let made = self.unique(id, &taken);
-                taken.insert(made.clone());
-                let place = self.names.len() as u32;
-                self.names.push(made.into());
-                entries.push(Entry { node: Node::Sample(id), name: place });
+        let mut entries: Vec<(Vec<u8>, Entry)> = others.into_iter().zip(dir.others.iter().copied()).collect();
+        if ids.iter().any(|id| id & TAKEN != 0) {
+            let mut taken: HashSet<Vec<u8>> = entries.iter().map(|(name, _)| name.clone()).collect();
+            for &id in ids.iter().filter(|id| *id & TAKEN != 0) {
+                let is_taken =
+                    |made: &[u8]| taken.contains(made) || ids.binary_search_by(|&id| name(id).cmp(made)).is_ok();
+                let made = self.unique(id & !TAKEN, is_taken);
+                let kept = self.names.keep(&made);
+                entries.push((made.clone(), Entry { node: Node::Sample(id & !TAKEN), name: kept }));
+                taken.insert(made);
             }
         }
-        entries.extend_from_slice(&dir.others);
-        if !entries.is_sorted_by(|a, b| self.own_name(pending, a) < self.own_name(pending, b)) {
-            // Already in order but for what was put at the end: a merging sort is nearly linear here.
-            entries.sort_by(|a, b| self.own_name(pending, a).cmp(&self.own_name(pending, b)));
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let mut places = Vec::with_capacity(ids.len() + entries.len());
+        let mut rest = &ids[..];
+        let own = |ids: &[u32], places: &mut Vec<Place>| {
+            places.extend(ids.iter().filter(|id| *id & TAKEN == 0).map(|&id| Place::of_sample(id)));
+        };
+        for (other, entry) in entries {
+            let (before, after) = rest.split_at(rest.partition_point(|&id| name(id) < &other[..]));
+            own(before, &mut places);
+            rest = after;
+            places.push(Place::of_entry(self.entries.len() as u32));
+            self.entries.push(entry);
         }
-        entries
+        own(rest, &mut places);
+        Some(places.into())
     }
 
     /// A name for a sample whose own is taken: with the first digits of its content's hash, and where that is taken
     /// as well (the same content twice) with those of its path.
-    fn unique(&self, id: u32, taken: &HashSet<Vec<u8>>) -> Vec<u8> {
-        let sample = &self.input.catalogue.samples()[id as usize];
+    fn unique(&self, id: u32, is_taken: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let sample = self.input.catalogue.sample(id);
         let path = format!("{:016x}", self.input.catalogue.ino(id));
         let content = sample.hash.map_or_else(|| path.clone(), |hash| hash.to_hex());
         let short = |text: &str| text[..8.min(text.len())].to_owned();
         let tags = [short(&content), format!("{} {}", short(&content), short(&path)), format!("{content} {path}")];
-        let made = tags.iter().map(|tag| tagged(sample.name(), tag)).find(|made| !taken.contains(made));
+        let made = tags.iter().map(|tag| tagged(sample.name(), tag)).find(|made| !is_taken(made));
         // The inode number is unique, so only a file that was named to look like this one can be in the way.
         made.unwrap_or_else(|| {
             (2u64..)
                 .map(|n| tagged(sample.name(), &format!("{path} {n}")))
-                .find(|made| !taken.contains(made))
+                .find(|made| !is_taken(made))
                 .unwrap_or_default()
         })
     }
 
     /// A number that differs where names or what they stand for differ.
-    fn digest(&self, pending: &[Pending], listing: &Listing) -> u64 {
-        let mix = |sum: u64, value: u64| sum.rotate_left(5) ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fn digest(&self, pending: &[Pending], placed: &[u32], listing: &Listing) -> u64 {
+        let catalogue: &Catalogue = &self.input.catalogue;
         match listing {
-            Listing::ById(ids) => ids.iter().fold(0, |sum, &id| {
-                let hash = self.input.catalogue.samples()[id as usize].hash;
-                mix(mix(sum, self.input.catalogue.ino(id)), hash.map_or(0, |hash| xxh3_64(hash.as_bytes())))
-            }),
-            Listing::Entries(entries) => entries.iter().fold(0, |sum, entry| {
+            Listing::ById(_) => catalogue.by_hash_digest(),
+            // A sample's number tells its own name, too.
+            Listing::Own(part) => {
+                let ids = &placed[part.start as usize..part.end as usize];
+                ids.iter().fold(0, |sum, &id| mix(sum, catalogue.ino(id)))
+            }
+            Listing::Places(places) => places.iter().fold(0, |sum, place| {
+                let entry = match place.get() {
+                    Ok(id) => return mix(sum, catalogue.ino(id)),
+                    Err(entry) => &self.entries[entry],
+                };
                 let number = match entry.node {
-                    // A sample's number tells its own name, too.
-                    Node::Sample(id) => self.input.catalogue.ino(id),
+                    Node::Sample(id) => catalogue.ino(id),
                     Node::Dir(dir) => pending[dir.0 as usize].ino,
                     Node::Generated(file) => ino::of_generated(file.path(&self.input.router).as_bytes()),
                 };
                 let sum = mix(sum, number);
-                if entry.name == OWN_NAME { sum } else { mix(sum, xxh3_64(&self.own_name(pending, entry))) }
+                if entry.name == Name::Own { sum } else { mix(sum, xxh3_64(&self.name(pending, entry))) }
             }),
         }
     }

@@ -1,147 +1,187 @@
 //! Every sample with what was heard in it, ordered by path: what a view is made from.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use super::ino::{self, Ino};
-use crate::archive::ContentHash;
-use crate::audio::Attributes;
-use crate::index::{GateAnswer, Status};
-use crate::rules::Subject;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// One sample of the archive with what was heard in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Relative path, raw bytes.
-    pub path: Box<[u8]>,
-    /// Size in bytes.
-    pub size: u64,
-    /// Time of last modification in nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// The content; none where it could not be read.
-    pub hash: Option<ContentHash>,
-    /// How listening ended.
-    pub status: Status,
-    /// Why it failed, where it did.
-    pub error: Option<Box<str>>,
-    /// What can be said without a model.
-    pub attributes: Option<Attributes>,
-    /// Calibrated probabilities of the fine labels in label order; empty where nothing was classified.
-    pub probs: Box<[f32]>,
-    /// What the gate says; none where there is no gate, or nothing was classified.
-    pub gate: Option<GateAnswer>,
-}
+use super::chunk::{Chunk, Totals};
+use super::ino::Ino;
+use super::numbers::ByIno;
+use super::sample::{Sample, SampleRef, name_of};
 
-impl Sample {
-    /// The file name.
-    pub fn name(&self) -> &[u8] {
-        match self.path.iter().rposition(|&b| b == b'/') {
-            Some(slash) => &self.path[slash + 1..],
-            None => &self.path,
-        }
-    }
+/// How many samples are packed together. A change of one copies so many.
+const CHUNK: usize = 4096;
 
-    /// The path of the folder it lies in; empty for the root.
-    pub fn folder(&self) -> &[u8] {
-        match self.path.iter().rposition(|&b| b == b'/') {
-            Some(slash) => &self.path[..slash],
-            None => b"",
-        }
-    }
+/// Chunks that shrank below this are packed together with the next.
+const CHUNK_MIN: usize = CHUNK / 4;
 
-    /// The pack it is from: the first folder of its path; empty in the root.
-    pub fn pack(&self) -> &[u8] {
-        self.folder().split(|&b| b == b'/').next().unwrap_or_default()
-    }
-
-    /// The likeliest fine label, by its place in label order, and its probability.
-    pub fn best_label(&self) -> Option<(usize, f32)> {
-        let best = self.probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-        best.filter(|_| !self.probs.is_empty())
-    }
-
-    /// What the rules look at, with what a person said of it.
-    pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
-        Subject {
-            path: &self.path,
-            size: self.size,
-            status: self.status,
-            attributes: self.attributes.as_ref(),
-            probs: &self.probs,
-            override_label: said,
-            gate_refused: self.gate.is_some_and(|gate| gate.refused),
-            gate_probability: self.gate.map(|gate| gate.probability),
-        }
-    }
-
-    /// Whether it is shown: everything but what is known to be missing.
-    pub fn is_present(&self) -> bool {
-        self.status != Status::Missing
-    }
-}
-
-/// All samples, immutable. A change makes a new catalogue that shares the samples that stayed.
+/// All samples, immutable. A change makes a new catalogue that shares the chunks of samples that stayed.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    samples: Vec<Arc<Sample>>,
-    inos: Vec<Ino>,
-    by_ino: HashMap<Ino, u32>,
+    chunks: Chunks,
+    by_ino: Arc<ByIno>,
     by_hash: OnceLock<Arc<[u32]>>,
-    name_rank: OnceLock<Box<[u32]>>,
+    by_hash_digest: OnceLock<u64>,
+    by_name: OnceLock<Arc<[u32]>>,
     totals: OnceLock<Totals>,
-    outline: OnceLock<Outline>,
 }
 
-/// What making a view asks of every sample, side by side, so that the samples themselves need not be looked at.
-#[derive(Debug)]
-pub(super) struct Outline {
-    /// Raised by one where a sample lies in another folder of the archive than the sample before it.
-    pub folder: Box<[u32]>,
-    /// Length in bytes of the sample's line in a manifest; 0 where the sample is missing.
-    pub line_len: Box<[u32]>,
+/// The samples of a catalogue, packed.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Chunks {
+    all: Vec<Arc<Chunk>>,
+    /// Id of the first sample of each chunk, and how many samples there are.
+    starts: Vec<u32>,
+    /// The chunk of every [`CHUNK_MIN`]-th sample: where the search for a sample's chunk begins.
+    hints: Vec<u32>,
 }
 
-/// Counts that no rule changes.
+impl Chunks {
+    fn new(all: Vec<Arc<Chunk>>) -> Self {
+        let mut starts = Vec::with_capacity(all.len() + 1);
+        let mut next = 0u32;
+        let mut hints = Vec::new();
+        for (number, chunk) in all.iter().enumerate() {
+            starts.push(next);
+            next += chunk.len() as u32;
+            while hints.len() * CHUNK_MIN < next as usize {
+                hints.push(number as u32);
+            }
+        }
+        starts.push(next);
+        Self { all, starts, hints }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.starts.last().map_or(0, |len| *len as usize)
+    }
+
+    pub(super) fn all(&self) -> &[Arc<Chunk>] {
+        &self.all
+    }
+
+    /// The chunk of a sample, and its place in it.
+    pub(super) fn find(&self, id: u32) -> (&Chunk, usize) {
+        let mut chunk = self.hints[id as usize / CHUNK_MIN] as usize;
+        while self.starts[chunk + 1] <= id {
+            chunk += 1;
+        }
+        (&self.all[chunk], (id - self.starts[chunk]) as usize)
+    }
+
+    pub(super) fn path(&self, id: u32) -> &[u8] {
+        let (chunk, place) = self.find(id);
+        chunk.path(place)
+    }
+
+    pub(super) fn own_ino(&self, id: u32) -> Ino {
+        let (chunk, place) = self.find(id);
+        chunk.ino(place)
+    }
+}
+
+/// The samples of a catalogue, ordered by path bytes. A sample's place is its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Samples<'a>(&'a Chunks);
+
+impl<'a> Samples<'a> {
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sample at a place.
+    pub fn get(self, place: usize) -> Option<SampleRef<'a>> {
+        (place < self.len()).then(|| {
+            let (chunk, place) = self.0.find(place as u32);
+            chunk.sample(place)
+        })
+    }
+
+    /// One after another.
+    pub fn iter(self) -> impl Iterator<Item = SampleRef<'a>> {
+        self.0.all.iter().flat_map(|chunk| chunk.samples())
+    }
+}
+
+/// Makes a catalogue of samples that come in the order of their paths, without holding them all as they come.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub present: u64,
-    pub failed: u64,
-    pub missing: u64,
-    /// Present samples whose content is known.
-    pub hashed: u64,
-    pub bytes: u64,
-    pub seconds: f64,
-    /// By status, in the order of [`Status::ALL`].
-    pub statuses: [u64; Status::ALL.len()],
-    /// Present samples by their likeliest fine label.
-    pub fine: Vec<u64>,
+pub struct Builder {
+    done: Vec<Arc<Chunk>>,
+    waiting: Vec<Sample>,
+}
+
+impl Builder {
+    /// Takes more samples. Their paths come after those that were taken before, and are in order.
+    pub fn add(&mut self, samples: impl IntoIterator<Item = Sample>) {
+        self.waiting.extend(samples);
+        if self.waiting.len() >= CHUNK {
+            self.pack(self.waiting.len() / CHUNK * CHUNK);
+        }
+    }
+
+    fn pack(&mut self, count: usize) {
+        let packed: Vec<Arc<Chunk>> = self.waiting[..count].par_chunks(CHUNK).map(pack).collect();
+        self.done.extend(packed);
+        self.waiting.drain(..count);
+    }
+
+    /// The catalogue of all that were taken.
+    pub fn finish(mut self) -> Catalogue {
+        self.pack(self.waiting.len());
+        Catalogue::of_chunks(self.done)
+    }
+}
+
+fn pack<S: std::borrow::Borrow<Sample>>(samples: &[S]) -> Arc<Chunk> {
+    let samples: Vec<SampleRef<'_>> = samples.iter().map(|sample| sample.borrow().borrowed()).collect();
+    Arc::new(Chunk::new(&samples))
+}
+
+/// Packs samples, some of which are in chunks already, anew.
+struct Repacking<'a> {
+    done: Vec<Arc<Chunk>>,
+    open: Vec<SampleRef<'a>>,
+}
+
+impl<'a> Repacking<'a> {
+    fn push(&mut self, sample: SampleRef<'a>) {
+        self.open.push(sample);
+        // So much is left in any case that the next chunk is none of a few.
+        if self.open.len() == 2 * CHUNK {
+            self.done.push(Arc::new(Chunk::new(&self.open[..CHUNK])));
+            self.open.drain(..CHUNK);
+        }
+    }
+
+    fn close(&mut self) {
+        let parts = if self.open.len() > CHUNK + CHUNK / 2 { 2 } else { 1 };
+        if !self.open.is_empty() {
+            let each = self.open.len().div_ceil(parts);
+            self.done.extend(self.open.chunks(each).map(|part| Arc::new(Chunk::new(part))));
+            self.open.clear();
+        }
+    }
 }
 
 impl Catalogue {
     /// The catalogue of `samples`, which must be ordered by path and have each path once.
     pub fn new(samples: Vec<Arc<Sample>>) -> Self {
         debug_assert!(samples.is_sorted_by(|a, b| a.path < b.path));
-        let mut by_ino = HashMap::with_capacity(samples.len());
-        let mut inos = Vec::with_capacity(samples.len());
-        for (id, sample) in samples.iter().enumerate() {
-            let mut salt = 0;
-            let mut number = ino::of_sample(&sample.path, salt);
-            while by_ino.contains_key(&number) {
-                salt += 1;
-                number = ino::of_sample(&sample.path, salt);
-            }
-            by_ino.insert(number, id as u32);
-            inos.push(number);
-        }
-        Self {
-            samples,
-            inos,
-            by_ino,
-            by_hash: OnceLock::new(),
-            name_rank: OnceLock::new(),
-            totals: OnceLock::new(),
-            outline: OnceLock::new(),
-        }
+        Self::of_chunks(samples.par_chunks(CHUNK).map(pack).collect())
+    }
+
+    /// The catalogue of chunks whose samples are in order.
+    pub(super) fn of_chunks(chunks: Vec<Arc<Chunk>>) -> Self {
+        let chunks = Chunks::new(chunks);
+        let by_ino = Arc::new(ByIno::new(&chunks));
+        Self { chunks, by_ino, ..Self::default() }
     }
 
     /// This catalogue with samples put in or replaced, and others taken out.
@@ -151,131 +191,226 @@ impl Catalogue {
         changed.sort_by(|a, b| a.path.cmp(&b.path));
         changed.dedup_by(|later, earlier| later.path == earlier.path);
         removed.sort_unstable();
-        let mut merged = Vec::with_capacity(self.samples.len() + changed.len());
-        let mut changed = changed.into_iter().peekable();
-        let gone = |sample: &Sample| removed.binary_search_by(|path| path[..].cmp(&sample.path)).is_ok();
-        for old in &self.samples {
-            while let Some(new) = changed.next_if(|new| new.path < old.path) {
-                merged.push(new);
+        let (mut changed, mut removed) = (changed.iter().peekable(), removed.iter().peekable());
+        let mut new = Repacking { done: Vec::with_capacity(self.chunks.all.len() + 1), open: Vec::new() };
+        for (number, chunk) in self.chunks.all.iter().enumerate() {
+            // What lies before the next chunk belongs here.
+            let end = self.chunks.all.get(number + 1).map(|next| next.path(0));
+            let is_here = |path: &[u8]| end.is_none_or(|end| path < end);
+            let touched = changed.peek().is_some_and(|sample| is_here(&sample.path))
+                || removed.peek().is_some_and(|path| is_here(path));
+            if !touched && (new.open.is_empty() || new.open.len() >= CHUNK_MIN) {
+                new.close();
+                new.done.push(Arc::clone(chunk));
+                continue;
             }
-            match changed.next_if(|new| new.path == old.path) {
-                Some(new) => merged.push(new),
-                None if gone(old) => {}
-                None => merged.push(Arc::clone(old)),
+            for old in chunk.samples() {
+                while let Some(sample) = changed.next_if(|sample| *sample.path < *old.path) {
+                    new.push(sample.borrowed());
+                }
+                while removed.next_if(|path| path[..] < *old.path).is_some() {}
+                let gone = removed.peek().is_some_and(|path| path[..] == *old.path);
+                match changed.next_if(|sample| *sample.path == *old.path) {
+                    Some(sample) => new.push(sample.borrowed()),
+                    None if gone => {}
+                    None => new.push(old),
+                }
             }
+            while let Some(sample) = changed.next_if(|sample| is_here(&sample.path)) {
+                new.push(sample.borrowed());
+            }
+            while removed.next_if(|path| is_here(path)).is_some() {}
         }
-        merged.extend(changed);
-        Self::new(merged)
+        changed.for_each(|sample| new.push(sample.borrowed()));
+        new.close();
+        self.replaced_by(new.done)
+    }
+
+    /// The catalogue of other chunks, with what this one knows of samples that are the same.
+    fn replaced_by(&self, all: Vec<Arc<Chunk>>) -> Self {
+        let same_paths = all.len() == self.chunks.all.len()
+            && all.iter().zip(&self.chunks.all).all(|(new, old)| Arc::ptr_eq(new, old) || new.has_paths_of(old));
+        if !same_paths {
+            return Self::of_chunks(all);
+        }
+        // Ids are what they were.
+        Self {
+            chunks: Chunks::new(all),
+            by_ino: Arc::clone(&self.by_ino),
+            by_name: self.by_name.clone(),
+            ..Self::default()
+        }
     }
 
     /// The samples, ordered by path bytes. A sample's place in it is its id.
-    pub fn samples(&self) -> &[Arc<Sample>] {
-        &self.samples
+    pub fn samples(&self) -> Samples<'_> {
+        Samples(&self.chunks)
+    }
+
+    pub(super) fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    /// The sample with this id, which must be one.
+    pub fn sample(&self, id: u32) -> SampleRef<'_> {
+        let (chunk, place) = self.chunks.find(id);
+        chunk.sample(place)
+    }
+
+    /// The file name of the sample with this id.
+    pub(super) fn name(&self, id: u32) -> &[u8] {
+        name_of(self.chunks.path(id))
     }
 
     /// The inode number of the sample with this id.
     pub fn ino(&self, id: u32) -> Ino {
-        self.inos[id as usize]
+        self.by_ino.ino(&self.chunks, id)
     }
 
     /// The sample with this inode number.
-    pub fn by_ino(&self, ino: Ino) -> Option<(u32, &Arc<Sample>)> {
-        let id = *self.by_ino.get(&ino)?;
-        Some((id, &self.samples[id as usize]))
+    pub fn by_ino(&self, ino: Ino) -> Option<(u32, SampleRef<'_>)> {
+        let id = self.by_ino.find(&self.chunks, ino)?;
+        Some((id, self.sample(id)))
     }
 
     /// The sample at a path.
-    pub fn by_path(&self, path: &[u8]) -> Option<(u32, &Arc<Sample>)> {
-        let id = self.samples.binary_search_by(|sample| sample.path[..].cmp(path)).ok()?;
-        Some((id as u32, &self.samples[id]))
+    pub fn by_path(&self, path: &[u8]) -> Option<(u32, SampleRef<'_>)> {
+        let number = self.chunks.all.partition_point(|chunk| chunk.path(0) <= path).checked_sub(1)?;
+        let chunk = &self.chunks.all[number];
+        let (mut from, mut to) = (0, chunk.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            match chunk.path(middle).cmp(path) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => {
+                    return Some((self.chunks.starts[number] + middle as u32, chunk.sample(middle)));
+                }
+            }
+        }
+        None
+    }
+
+    /// What `of` says of each sample, in order; many at a time.
+    pub fn each<T: Send + Clone>(&self, blank: T, of: impl Fn(SampleRef<'_>) -> T + Sync) -> Vec<T> {
+        let mut all = vec![blank; self.chunks.len()];
+        let mut parts = Vec::with_capacity(self.chunks.all.len());
+        let mut rest = &mut all[..];
+        for chunk in &self.chunks.all {
+            let (part, after) = rest.split_at_mut(chunk.len());
+            parts.push((part, chunk));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(part, chunk)| {
+            part.iter_mut().zip(chunk.samples()).for_each(|(slot, sample)| *slot = of(sample));
+        });
+        all
+    }
+
+    /// This catalogue with other words on some of its samples: `of` gives the new one where there is one. The paths
+    /// stay, many at a time are asked for.
+    ///
+    /// # Errors
+    /// The first of `of`.
+    pub fn replaced<E: Send>(&self, of: impl Fn(SampleRef<'_>) -> Result<Option<Sample>, E> + Sync) -> Result<Self, E> {
+        let one = |chunk: &Arc<Chunk>| {
+            let new: Result<Vec<Option<Sample>>, E> = chunk.samples().map(&of).collect();
+            let new = new?;
+            if new.iter().all(Option::is_none) {
+                return Ok(Arc::clone(chunk));
+            }
+            let samples: Vec<SampleRef<'_>> =
+                chunk.samples().zip(&new).map(|(old, new)| new.as_ref().map_or(old, Sample::borrowed)).collect();
+            Ok(Arc::new(Chunk::new(&samples)))
+        };
+        let all: Result<Vec<Arc<Chunk>>, E> = self.chunks.all.par_iter().map(one).collect();
+        Ok(self.replaced_by(all?))
     }
 
     /// One present sample of each content (the first by path), ordered by digest.
     pub fn by_hash(&self) -> &Arc<[u32]> {
         self.by_hash.get_or_init(|| {
-            let mut ids: Vec<u32> = (0..self.samples.len() as u32)
-                .filter(|&id| self.samples[id as usize].is_present() && self.samples[id as usize].hash.is_some())
-                .collect();
-            let hash = |id: u32| self.samples[id as usize].hash;
-            rayon::slice::ParallelSliceMut::par_sort_unstable_by(&mut ids[..], |&a, &b| {
-                let digest = |id| hash(id).map(|hash| (hash.to_hex(), id));
-                match (hash(a), hash(b)) {
-                    (Some(x), Some(y)) => x.as_bytes().cmp(y.as_bytes()).then(a.cmp(&b)),
-                    _ => digest(a).cmp(&digest(b)),
-                }
+            // The first bytes of nearly all differ, so that the digests themselves are hardly looked at.
+            let mut keys: Vec<(u64, u32)> = Vec::with_capacity(self.chunks.len());
+            for (chunk, &start) in self.chunks.all.iter().zip(&self.chunks.starts) {
+                let hashed = (0..chunk.len()).filter(|&place| chunk.is_present(place) && chunk.has_hash(place));
+                keys.extend(hashed.map(|place| {
+                    let first = chunk.digest(place).first_chunk().copied().unwrap_or_default();
+                    (u64::from_be_bytes(first), start + place as u32)
+                }));
+            }
+            let digest = |id: u32| {
+                let (chunk, place) = self.chunks.find(id);
+                chunk.digest(place)
+            };
+            keys.par_sort_unstable_by(|a, b| {
+                a.0.cmp(&b.0).then_with(|| digest(a.1).cmp(digest(b.1))).then(a.1.cmp(&b.1))
             });
-            ids.dedup_by(|later, earlier| hash(*later) == hash(*earlier));
-            ids.into()
+            let hash = |id: u32| {
+                let (chunk, place) = self.chunks.find(id);
+                chunk.hash(place)
+            };
+            keys.dedup_by(|later, earlier| later.0 == earlier.0 && hash(later.1) == hash(earlier.1));
+            keys.iter().map(|(_, id)| *id).collect()
         })
     }
 
-    /// What making a view asks of every sample.
-    pub(super) fn outline(&self) -> &Outline {
-        self.outline.get_or_init(|| {
-            let mut number = 0;
-            let mut before: &[u8] = b"";
-            let folder = self.samples.iter().map(|sample| {
-                if sample.folder() != before {
-                    number += 1;
-                    before = sample.folder();
-                }
-                number
-            });
-            let folder = folder.collect();
-            let line_len = self.samples.iter().map(|sample| match sample.is_present() {
-                true => super::generated::manifest_line(&sample.path).len() as u32 + 1,
-                false => 0,
-            });
-            Outline { folder, line_len: line_len.collect() }
+    /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.
+    pub(super) fn by_hash_digest(&self) -> u64 {
+        *self.by_hash_digest.get_or_init(|| {
+            self.by_hash().iter().fold(0, |sum, &id| {
+                let (chunk, place) = self.chunks.find(id);
+                super::tree::mix(super::tree::mix(sum, self.ino(id)), xxh3_64(chunk.digest(place)))
+            })
         })
     }
 
     /// Counts that no rule changes.
     pub(super) fn totals(&self) -> &Totals {
         self.totals.get_or_init(|| {
+            self.chunks.all.par_iter().for_each(|chunk| _ = chunk.totals());
             let mut totals = Totals::default();
-            for sample in &self.samples {
-                totals.statuses[sample.status as usize] += 1;
-                if !sample.is_present() {
-                    totals.missing += 1;
-                    continue;
-                }
-                totals.present += 1;
-                totals.failed += u64::from(sample.status.is_error());
-                totals.hashed += u64::from(sample.hash.is_some());
-                totals.bytes += sample.size;
-                totals.seconds += sample.attributes.as_ref().map_or(0.0, |attributes| attributes.duration_sec);
-                if let Some((label, _)) = sample.best_label() {
-                    totals.fine.resize(totals.fine.len().max(sample.probs.len()), 0);
-                    totals.fine[label] += 1;
-                }
-            }
+            self.chunks.all.iter().for_each(|chunk| totals.add(chunk.totals()));
             totals
         })
     }
 
-    /// The rank of each sample's file name among all file names; the same name has the same rank.
-    pub fn name_rank(&self) -> &[u32] {
-        self.name_rank.get_or_init(|| {
-            let mut ids: Vec<u32> = (0..self.samples.len() as u32).collect();
-            let name = |id: u32| self.samples[id as usize].name();
-            rayon::slice::ParallelSliceMut::par_sort_unstable_by(&mut ids[..], |&a, &b| name(a).cmp(name(b)));
-            let mut rank = vec![0u32; ids.len()].into_boxed_slice();
-            let mut current = 0;
-            for pair in 0..ids.len() {
-                if pair > 0 && name(ids[pair]) != name(ids[pair - 1]) {
-                    current += 1;
-                }
-                rank[ids[pair] as usize] = current;
+    /// The ids of all samples ordered by file name, those of one name by path; with [`SAME_NAME`] where the name is
+    /// that of the one before.
+    pub(super) fn by_name(&self) -> &Arc<[u32]> {
+        self.by_name.get_or_init(|| {
+            // The first 16 bytes of most names differ: nearly nothing else is compared.
+            let key = |name: &[u8]| {
+                let mut first = [0u8; 16];
+                let len = name.len().min(16);
+                first[..len].copy_from_slice(&name[..len]);
+                u128::from_be_bytes(first)
+            };
+            let mut keys: Vec<(u128, u32)> = Vec::with_capacity(self.chunks.len());
+            for (chunk, &start) in self.chunks.all.iter().zip(&self.chunks.starts) {
+                keys.extend((0..chunk.len()).map(|place| (key(chunk.name(place)), start + place as u32)));
             }
-            rank
+            keys.par_sort_unstable_by(|a, b| {
+                a.0.cmp(&b.0).then_with(|| self.name(a.1).cmp(self.name(b.1))).then(a.1.cmp(&b.1))
+            });
+            let mut before: Option<(u128, u32)> = None;
+            let marked = keys.iter().map(|&(key, id)| {
+                let same = before.is_some_and(|(old, other)| old == key && self.name(other) == self.name(id));
+                before = Some((key, id));
+                if same { id | SAME_NAME } else { id }
+            });
+            marked.collect()
         })
     }
 }
 
+/// See [`Catalogue::by_name`].
+pub(super) const SAME_NAME: u32 = 1 << 31;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Status;
 
     fn sample(path: &str, size: u64) -> Arc<Sample> {
         Arc::new(Sample {
@@ -295,15 +430,15 @@ mod tests {
     fn a_change_replaces_adds_and_removes_and_the_last_word_counts() {
         let old = Catalogue::new(vec![sample("a", 1), sample("b", 1), sample("d", 1)]);
         let new = old.with(vec![sample("b", 2), sample("c", 1), sample("b", 3)], vec![b"d".to_vec()]);
-        let all: Vec<_> = new.samples().iter().map(|s| (&s.path[..], s.size)).collect();
+        let all: Vec<_> = new.samples().iter().map(|s| (s.path, s.size)).collect();
         assert_eq!(all, [(&b"a"[..], 1), (b"b", 3), (b"c", 1)]);
         assert_eq!(new.by_ino(new.ino(1)).unwrap().0, 1);
         assert_eq!(old.ino(0), new.ino(0));
     }
 
     #[test]
-    fn equal_names_have_equal_rank() {
+    fn samples_are_ordered_by_name_and_equal_names_are_marked() {
         let catalogue = Catalogue::new(vec![sample("a/k.wav", 1), sample("b/a.wav", 1), sample("b/k.wav", 1)]);
-        assert_eq!(catalogue.name_rank(), [1, 0, 1]);
+        assert_eq!(catalogue.by_name()[..], [1, 0, 2 | SAME_NAME]);
     }
 }

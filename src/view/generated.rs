@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::catalogue::{Catalogue, Sample};
+use super::assigned::Assigned;
+use super::catalogue::Catalogue;
+use super::sample::SampleRef;
 use super::tree::View;
 use crate::index::Status;
-use crate::rules::{FolderId, Reason, Router, Verdict};
+use crate::rules::{FolderId, Reason, Router};
 
 /// A file that drumfs makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,21 +111,23 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn count(catalogue: &Catalogue, router: &Router, verdicts: &[Verdict], labels: &[String]) -> Self {
+    pub(super) fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
         let totals = catalogue.totals();
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
         let mut manifest_len = folders.clone();
-        for (&line_len, verdict) in catalogue.outline().line_len.iter().zip(verdicts) {
+        let chunks = catalogue.chunks().all().iter();
+        let lines = chunks.flat_map(|chunk| (0..chunk.len()).map(|place| chunk.line_len(place)));
+        for (line_len, assigned) in lines.zip(assigned) {
             if line_len == 0 {
                 continue;
             }
-            reasons[verdict.reason as usize] += 1;
-            if verdict.reason != Reason::Hidden
-                && let Some(count) = folders.get_mut(usize::from(verdict.folder))
+            reasons[assigned.reason as usize] += 1;
+            if assigned.reason != Reason::Hidden
+                && let Some(count) = folders.get_mut(usize::from(assigned.folder))
             {
                 *count += 1;
-                manifest_len[usize::from(verdict.folder)] += u64::from(line_len);
+                manifest_len[usize::from(assigned.folder)] += line_len;
             }
         }
         let counted = |names: &[&'static str], counts: &[u64]| -> BTreeMap<&'static str, u64> {
@@ -140,7 +144,7 @@ impl Numbers {
             statuses: counted(&Status::ALL.map(Status::name), &totals.statuses),
             fine_labels: labels.iter().cloned().zip(totals.fine.iter().copied()).filter(|(_, n)| *n > 0).collect(),
             bytes: totals.bytes,
-            seconds: totals.seconds,
+            seconds: totals.nanoseconds as f64 / 1e9,
             manifest_len,
         }
     }
@@ -163,14 +167,14 @@ pub(super) fn manifest_line(path: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A sample's line in `_errors.txt`: status, path and reason, separated by tabs.
-pub fn error_line(sample: &Sample) -> Option<Vec<u8>> {
+pub fn error_line(sample: SampleRef<'_>) -> Option<Vec<u8>> {
     if !sample.status.is_error() {
         return None;
     }
     let mut line = format!("{}\t", sample.status.name()).into_bytes();
-    line.extend_from_slice(&manifest_line(&sample.path));
+    line.extend_from_slice(&manifest_line(sample.path));
     line.push(b'\t');
-    line.extend_from_slice(sample.error.as_deref().unwrap_or("").replace(['\n', '\t'], " ").as_bytes());
+    line.extend_from_slice(sample.error.unwrap_or("").replace(['\n', '\t'], " ").as_bytes());
     Some(line)
 }
 
@@ -195,7 +199,7 @@ impl View {
             Generated::Manifest(folder) => {
                 let mut text = Vec::with_capacity(self.generated_len(file).unwrap_or(0) as usize);
                 for sample in self.placed_in(folder) {
-                    text.extend_from_slice(&manifest_line(&sample.path));
+                    text.extend_from_slice(&manifest_line(sample.path));
                     text.push(b'\n');
                 }
                 text.into()
@@ -230,7 +234,7 @@ impl View {
 
     fn errors(&self) -> Arc<[u8]> {
         let mut text = Vec::new();
-        for sample in self.tree.catalogue.samples() {
+        for sample in self.tree.catalogue.samples().iter() {
             if let Some(line) = error_line(sample) {
                 text.extend_from_slice(&line);
                 text.push(b'\n');

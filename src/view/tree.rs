@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use super::catalogue::{Catalogue, Sample};
+use super::assigned::Assigned;
+use super::catalogue::Catalogue;
 use super::generated::{Generated, Numbers};
 use super::ino::{self, Ino, ROOT};
 use super::names::EXTENSION_MAX;
-use crate::rules::{FolderId, Reason, Router, Verdict};
+use super::sample::SampleRef;
+use crate::rules::{FolderId, Reason, Router};
 
 /// A folder of one view. Numbers are places in this view only; what stays is the inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,21 +33,69 @@ pub enum Node {
     Generated(Generated),
 }
 
-/// A name in a folder: where it is kept, and what it stands for.
+/// A place in a folder, in four bytes: a sample under its own name by its id, anything else by its place in
+/// [`Tree::entries`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+/// Set where a place is no sample under its own name.
+const OTHER: u32 = 1 << 31;
+
+impl Place {
+    pub fn of_sample(id: u32) -> Self {
+        Self(id)
+    }
+
+    pub fn of_entry(entry: u32) -> Self {
+        Self(entry | OTHER)
+    }
+
+    /// The sample under its own name, or else the place in [`Tree::entries`].
+    pub fn get(self) -> Result<u32, usize> {
+        if self.0 & OTHER == 0 { Ok(self.0) } else { Err((self.0 & !OTHER) as usize) }
+    }
+}
+
+/// A name in a folder that is not a sample's own: where it is kept, and what it stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub node: Node,
-    /// Place in [`Tree::names`], or [`OWN_NAME`].
-    pub name: u32,
+    pub name: Name,
 }
 
-/// The name is the one the sample or the folder has itself.
-pub(super) const OWN_NAME: u32 = u32::MAX;
+/// Where a name is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The folder or the file has it itself.
+    Own,
+    /// At this place of [`Names`], with this length.
+    Kept { start: u32, len: u8 },
+}
+
+/// Names that were made, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<u8>);
+
+impl Names {
+    /// Keeps a name of at most [`super::names::NAME_MAX`] bytes.
+    pub fn keep(&mut self, name: &[u8]) -> Name {
+        let start = self.0.len() as u32;
+        self.0.extend_from_slice(name);
+        Name::Kept { start, len: name.len() as u8 }
+    }
+
+    pub fn get(&self, start: u32, len: u8) -> &[u8] {
+        let start = start as usize;
+        self.0.get(start..start + usize::from(len)).unwrap_or_default()
+    }
+}
 
 #[derive(Debug)]
 pub(super) enum Listing {
+    /// Samples under their own names, ordered by name: a part of [`Tree::placed`].
+    Own(std::ops::Range<u32>),
     /// Ordered by name.
-    Entries(Vec<Entry>),
+    Places(Box<[Place]>),
     /// One file for each content, named after it, ordered by digest.
     ById(Arc<[u32]>),
 }
@@ -68,9 +118,12 @@ pub(super) struct Tree {
     pub catalogue: Arc<Catalogue>,
     pub router: Arc<Router>,
     pub labels: Arc<[String]>,
-    pub verdicts: Vec<Verdict>,
+    pub assigned: Vec<Assigned>,
     pub dirs: Vec<Dir>,
-    pub names: Vec<Box<[u8]>>,
+    /// The samples of one folder after another.
+    pub placed: Vec<u32>,
+    pub entries: Vec<Entry>,
+    pub names: Names,
     pub by_ino: HashMap<Ino, DirId>,
     pub generated_inos: HashMap<Ino, Generated>,
     pub numbers: Numbers,
@@ -131,13 +184,13 @@ impl View {
     }
 
     /// What the rules say of a sample.
-    pub fn verdict(&self, sample: u32) -> &Verdict {
-        &self.tree.verdicts[sample as usize]
+    pub fn assigned(&self, sample: u32) -> Assigned {
+        self.tree.assigned[sample as usize]
     }
 
     /// The sample with this id.
-    pub fn sample(&self, id: u32) -> &Arc<Sample> {
-        &self.tree.catalogue.samples()[id as usize]
+    pub fn sample(&self, id: u32) -> SampleRef<'_> {
+        self.tree.catalogue.sample(id)
     }
 
     /// The same tree with another word on the last save of rules.yml.
@@ -218,16 +271,17 @@ impl View {
         node != Node::Generated(Generated::RulesError) || self.rules_error.is_some()
     }
 
-    fn name_of(&self, entry: &Entry) -> Cow<'_, [u8]> {
-        self.tree.name_of(entry)
-    }
-
     /// What a name in a folder stands for.
     pub fn lookup(&self, dir: DirId, name: &[u8]) -> Option<Node> {
         match &self.dir(dir).listing {
-            Listing::Entries(entries) => {
-                let place = entries.binary_search_by(|entry| self.name_of(entry).as_ref().cmp(name)).ok()?;
-                Some(entries[place].node).filter(|node| self.shows(*node))
+            Listing::Own(part) => {
+                let ids = self.tree.part(part);
+                let place = ids.binary_search_by(|&id| self.tree.catalogue.name(id).cmp(name)).ok()?;
+                Some(Node::Sample(ids[place]))
+            }
+            Listing::Places(places) => {
+                let place = places.binary_search_by(|place| self.tree.name_at(*place).as_ref().cmp(name)).ok()?;
+                Some(self.tree.node_at(places[place])).filter(|node| self.shows(*node))
             }
             Listing::ById(ids) => {
                 let hex = name.split(|&b| b == b'.').next()?;
@@ -242,9 +296,14 @@ impl View {
     /// [`View::len`] to tell them apart.
     pub fn entry(&self, dir: DirId, place: usize) -> Option<(Cow<'_, [u8]>, Node)> {
         match &self.dir(dir).listing {
-            Listing::Entries(entries) => {
-                let entry = entries.get(place)?;
-                self.shows(entry.node).then(|| (self.name_of(entry), entry.node))
+            Listing::Own(part) => {
+                let id = *self.tree.part(part).get(place)?;
+                Some((Cow::Borrowed(self.tree.catalogue.name(id)), Node::Sample(id)))
+            }
+            Listing::Places(places) => {
+                let place = *places.get(place)?;
+                let node = self.tree.node_at(place);
+                self.shows(node).then(|| (self.tree.name_at(place), node))
             }
             Listing::ById(ids) => {
                 let id = *ids.get(place)?;
@@ -256,7 +315,8 @@ impl View {
     /// How many places a folder has.
     pub fn len(&self, dir: DirId) -> usize {
         match &self.dir(dir).listing {
-            Listing::Entries(entries) => entries.len(),
+            Listing::Own(part) => part.len(),
+            Listing::Places(places) => places.len(),
             Listing::ById(ids) => ids.len(),
         }
     }
@@ -277,28 +337,44 @@ impl View {
     }
 
     /// Every sample placed in a folder of the rules, in path order.
-    pub fn placed_in(&self, folder: FolderId) -> impl Iterator<Item = &Arc<Sample>> {
+    pub fn placed_in(&self, folder: FolderId) -> impl Iterator<Item = SampleRef<'_>> {
         let samples = self.tree.catalogue.samples();
-        let here = move |verdict: &Verdict| verdict.folder == folder && verdict.reason != Reason::Hidden;
-        samples.iter().zip(&self.tree.verdicts).filter_map(move |(s, v)| (s.is_present() && here(v)).then_some(s))
+        let here = move |assigned: &Assigned| assigned.folder == folder && assigned.reason != Reason::Hidden;
+        samples.iter().zip(&self.tree.assigned).filter_map(move |(s, a)| (here(a) && s.is_present()).then_some(s))
     }
 }
 
 impl Tree {
-    pub fn name_of(&self, entry: &Entry) -> Cow<'_, [u8]> {
-        if entry.name != OWN_NAME {
-            return Cow::Borrowed(&self.names[entry.name as usize]);
-        }
-        match entry.node {
-            Node::Dir(dir) => Cow::Borrowed(&self.dirs[dir.0 as usize].name),
-            Node::Sample(id) => Cow::Borrowed(self.catalogue.samples()[id as usize].name()),
-            Node::Generated(file) => Cow::Owned(file.name(&self.router).into_bytes()),
+    /// A part of `placed`.
+    pub fn part(&self, part: &std::ops::Range<u32>) -> &[u32] {
+        self.placed.get(part.start as usize..part.end as usize).unwrap_or_default()
+    }
+
+    pub fn node_at(&self, place: Place) -> Node {
+        place.get().map_or_else(|entry| self.entries[entry].node, Node::Sample)
+    }
+
+    pub fn name_at(&self, place: Place) -> Cow<'_, [u8]> {
+        let entry = match place.get() {
+            Ok(id) => return Cow::Borrowed(self.catalogue.name(id)),
+            Err(entry) => &self.entries[entry],
+        };
+        match (entry.name, entry.node) {
+            (Name::Kept { start, len }, _) => Cow::Borrowed(self.names.get(start, len)),
+            (Name::Own, Node::Dir(dir)) => Cow::Borrowed(&self.dirs[dir.0 as usize].name),
+            (Name::Own, Node::Sample(id)) => Cow::Borrowed(self.catalogue.name(id)),
+            (Name::Own, Node::Generated(file)) => Cow::Owned(file.name(&self.router).into_bytes()),
         }
     }
 }
 
+/// A sum that tells what went into it, and in which order.
+pub(super) fn mix(sum: u64, value: u64) -> u64 {
+    sum.rotate_left(5) ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 /// The name in `_by-id/`: the digest in hexadecimal and the extension in lower case.
-pub(super) fn by_id_name(sample: &Sample) -> Vec<u8> {
+pub(super) fn by_id_name(sample: SampleRef<'_>) -> Vec<u8> {
     let mut name = sample.hash.map(|hash| hash.to_hex()).unwrap_or_default().into_bytes();
     if let Some(extension) = crate::archive::kind::extension(sample.name()).filter(|e| e.len() <= EXTENSION_MAX) {
         name.push(b'.');

@@ -461,7 +461,7 @@ fn every_numeric_condition_reads_its_own_number() {
         rolloff_hz: 900.0,
         sample_rate: 48_000,
         channels: 2,
-        codec: String::new(),
+        codec: "".into(),
     });
     for condition in [
         "duration: \"1.9..2.1\"",

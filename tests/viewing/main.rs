@@ -3,4 +3,5 @@
 
 mod generate;
 mod model;
+mod packed;
 mod promises;

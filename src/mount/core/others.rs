@@ -26,7 +26,7 @@ impl Core {
         // Each look at a name comes here with who looks.
         let attr = Attr { entry_ttl: Duration::ZERO, ..attr };
         match node {
-            Node::Sample(id) => permissions.narrow(&view.sample(id).path, attr),
+            Node::Sample(id) => permissions.narrow(view.sample(id).path, attr),
             Node::Dir(dir) if attr.ino != control_ino() && !is_manifests(view, dir) => attr,
             Node::Dir(_) | Node::Generated(_) => Attr { perm: attr.perm & 0o700, ..attr },
         }
