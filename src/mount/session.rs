@@ -349,6 +349,10 @@ impl Mounted {
         self.originals.close();
         drop(self.watching);
         self.store.flush()?;
-        served.map_err(|source| MountError::Mount { path: self.at, source })
+        match served {
+            // A request was being taken over when the mount was taken down: nothing went wrong.
+            Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => Ok(()),
+            served => served.map_err(|source| MountError::Mount { path: self.at, source }),
+        }
     }
 }
