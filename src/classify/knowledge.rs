@@ -187,7 +187,13 @@ impl Knowledge {
         if reader.0.len() != 8 {
             return Err(KnowledgeError::Damaged("it ends too late"));
         }
-        Ok(Self { outputs, size, weights, bias, samples })
+        let knowledge = Self { outputs, size, weights, bias, samples };
+        // Numbers so large that their products are none would be learnt from.
+        let finite = |(_, embedding): &(u16, Embedding)| knowledge.logits(embedding).iter().all(|x| x.is_finite());
+        if !knowledge.samples.iter().all(finite) {
+            return Err(KnowledgeError::Damaged("what it makes of a sample is no number"));
+        }
+        Ok(knowledge)
     }
 
     /// Number of the model's outputs.
