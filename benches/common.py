@@ -123,6 +123,11 @@ class Mount:
     def memory(self):
         return memory_of(self.process.pid)
 
+    def writes(self):
+        """How often the program has written something (proc(5), io): an answer to the kernel is one such call."""
+        with open(f"/proc/{self.process.pid}/io") as file:
+            return int(next(line for line in file if line.startswith("syscw")).split()[1])
+
     def forget_peak(self):
         """Lets VmHWM begin anew (proc(5), clear_refs 5)."""
         with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/clear_refs", "w") as file:

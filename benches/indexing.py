@@ -13,9 +13,9 @@ Each round runs, one after the other and in alternating order: the old pipeline 
 threads; `drumfs index` with a fresh store; and the same command again, over the unchanged folder. drumfs's time is the
 whole process from start to exit; the old pipeline's leaves out its start (imports, compiling, loading the network). With
 --stages also benches/stages.rs, which takes the same files through the stages of a pass, each more than the one before:
-reading and hashing alone, reading and decoding alone, features, the model; with --against also an earlier build. All files are read once beforehand, so that all
-find them in the page cache. On a machine that does other work at the same time, trust the ratio per second of CPU time more
-than the other.
+reading and hashing alone, reading and decoding alone, features, the model; with --against also an earlier build. All
+files are read once beforehand, so that all find them in the page cache. On a machine that does other work at the same
+time, trust the ratio per second of CPU time more than the other.
 
 Prints a table on stderr and one object of JSON on stdout: medians, every round, the ratios, and the peak resident size
 of the indexing pass. --from-json FILE prints the table of an earlier run, with --markdown in Markdown.

@@ -47,7 +47,8 @@ def targets(results):
             add(source, [[f"{row}, {condition}, {count} files" + ("" if mode == "drumfs" else f", {mode}"),
                           f"{limit} × native", measured, met] for mode, row, condition, limit, measured, met in judged])
             behind, compared = side_by_side.peers_ahead(result)
-            add(source, [[f"ahead of every peer in every row, {count} files", "all", f"{compared - len(behind)} of {compared}",
+            ahead = f"{compared - len(behind)} of {compared}"
+            add(source, [[f"ahead of every peer in every row, {count} files", "all", ahead,
                           "missed" if behind else "met"]])
         elif source.startswith("rules_save"):
             add(source, rules_save.targets(result))

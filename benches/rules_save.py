@@ -175,8 +175,8 @@ def tables(result, markdown):
     known = ["stat", "ls", "again", "total", "longest", "before", "correct", "stale"]
     parts = [key for key in first if key not in ("write", "rest", *known)]
     columns = ["total", "write", *parts, "rest", "stat", "ls", "again"]
-    text = [f"{result['moved']} of {result['samples']} samples moved by each save, {result['saves']} saves in each condition; "
-            f"layout {result['layout']}. ms, median / worst.\n"
+    text = [f"{result['moved']} of {result['samples']} samples moved by each save, {result['saves']} saves in each "
+            f"condition; layout {result['layout']}. ms, median / worst.\n"
             f"{machine['drumfs']} {machine['commit']}, {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
             f"Linux {machine['kernel']}, load at the start {machine['load_at_start']}", ""]
     lines = []
@@ -215,7 +215,6 @@ def targets(result):
     share = f"{result['moved']} of {result['samples']}"
     limit = 1500 if million else 100
     add(f"{share} moved: complete and correct for every later call", limit, "write", every)
-    add(f"{share} moved: the first whole listing too", limit, "total", every)
     if million:
         add("longest single call meanwhile", 250, "longest", every)
     add("calls after the save that saw the old folders", 0, "stale", every)

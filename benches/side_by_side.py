@@ -66,7 +66,7 @@ class Peers:
         for name, program, command in [
             ("mergerfs", "mergerfs", ["-f"]),
             ("mergerfs, tuned", "mergerfs", ["-f", "-o", MERGERFS_TUNED]),
-            ("bindfs", "bindfs", ["-f"]),
+            ("bindfs", "bindfs", ["-f"] if os.geteuid() == 0 else ["-f", "--no-allow-other"]),
             ("rclone", "rclone", ["mount"]),
         ]:
             self._add(name, shutil.which(program), self._other(program, command), f"{program} is not installed")
@@ -200,6 +200,8 @@ class Bench:
         self.seconds = collections.defaultdict(list)  # (row, peer, condition) -> [(round, seconds)]
         self.stopped = {}  # (row, peer, condition) -> why it is not run any more
         self.expected = {}  # row -> (items, bytes) of the native directory
+        self.answers = {}  # (row, peer, condition) -> how often its program wrote during the last run
+        self.mounted = None  # what is up
         self.status = {}  # peer -> status.json of a mount of it
 
     def _copies(self):
@@ -255,7 +257,17 @@ class Bench:
             return report["seconds"]
         finally:
             if made:
+                # The copy of a read-only folder is one.
+                subprocess.run(["chmod", "-R", "u+rwX", made], stderr=subprocess.DEVNULL)
                 shutil.rmtree(made, ignore_errors=True)
+
+    def counted(self, row, peer, condition, work):
+        """Runs `work` once, and notes how many answers it took."""
+        before = self.mounted and self.mounted.writes()
+        seconds = work()
+        if before is not None:
+            self.answers[row.name, peer, condition] = self.mounted.writes() - before
+        return seconds
 
     def note(self, row, peer, condition, number, work):
         key = (row.name, peer, condition)
@@ -275,7 +287,11 @@ class Bench:
             work(self.archive)
             return
         with self.peers.all[peer](self.mount_at) as mounted:
-            work(mounted.at)
+            self.mounted = mounted
+            try:
+                work(mounted.at)
+            finally:
+                self.mounted = None
             if isinstance(mounted, common.Drumfs) and (large or peer not in self.status):
                 # Whether the kernel reads originals by itself is known once a large one was opened.
                 self.status[peer] = mounted.status()
@@ -288,7 +304,7 @@ class Bench:
             folder, native = self.inside(peer, row, at), peer == "native"
 
             def warm():
-                times = [self.once(row, folder, native)]
+                times = [self.counted(row, peer, "warm", lambda: self.once(row, folder, native))]
                 while len(times) < 3 and sum(times) < 2:
                     times.append(self.once(row, folder, native))
                 return median(times)
@@ -298,7 +314,8 @@ class Bench:
                 seconds = warm()
                 self.seconds[row.name, peer, "first"].append((number, seconds))
                 self.seconds[row.name, peer, "warm"].append((number, seconds))
-            elif self.note(row, peer, "first", number, lambda: self.once(row, folder, native)):
+            elif self.note(row, peer, "first", number,
+                           lambda: self.counted(row, peer, "first", lambda: self.once(row, folder, native))):
                 if "warm" in self.args.conditions:
                     self.note(row, peer, "warm", number, warm)
 
@@ -361,7 +378,7 @@ class Bench:
                     figures.append({"row": row.name, "peer": peer, "condition": condition,
                                     "seconds": [seconds for _, seconds in runs],
                                     "ratios": [seconds / native[number] for number, seconds in runs if number in native],
-                                    "stopped": self.stopped.get(key)})
+                                    "answers": self.answers.get(key), "stopped": self.stopped.get(key)})
         return {"bench": "side_by_side", "machine": machine, "originals": made, "rounds": self.args.rounds,
                 "limit_seconds": self.args.limit, "copies_to": common.file_system_of(self.copies),
                 "conditions": self.args.conditions, "versions": versions(), "missing": self.peers.missing,
@@ -411,10 +428,23 @@ def tables(result, markdown):
         if lines:
             text += ["", heading(condition, markdown), "",
                      common.table([condition, "native", *(peer for peer in peers if peer != "native")], lines, markdown)]
+    lines = [[row, *(number_of(figures.get((row, peer, condition))) for peer in peers if peer != "native"
+                     for condition in ("first", "warm"))] for row in row_names]
+    if any(figure.get("answers") is not None for figure in figures.values()):
+        text += ["", heading("answers", markdown), "",
+                 "How often the program behind the mount wrote during one run (`/proc/PID/io`, syscw): about one for each "
+                 "message of the kernel, whatever else the machine does.", "",
+                 common.table(["", *(f"{peer}, {condition}" for peer in peers if peer != "native"
+                                     for condition in ("first", "warm"))], lines, markdown)]
     judged = judge(result, figures)
     if judged:
         text += ["", heading("targets", markdown), "",
                  common.table(["mode", "row", "condition", "at most", "measured", ""], judged, markdown)]
+    failed = [[f["row"], f["peer"], f["condition"], f["stopped"].removeprefix("failed: ")]
+              for f in result["figures"] if (f["stopped"] or "").startswith("failed")]
+    if failed:
+        text += ["", heading("what failed", markdown), "",
+                 common.table(["row", "peer", "condition", "why"], failed, markdown)]
     behind, compared = peers_ahead(result)
     if compared:
         text += ["", heading("where a peer is ahead of drumfs", markdown), "", f"in {len(behind)} of {compared} comparisons"]
@@ -450,6 +480,10 @@ def cell(figure, peer, result):
     limit = limit_of(peer, figure["row"], figure["condition"], result["machine"]["root"])
     mark = "" if limit is None else (" ✓" if median(figure["ratios"]) <= limit else " ✗")
     return spread(figure["ratios"]) + mark
+
+
+def number_of(figure):
+    return "-" if figure is None or figure.get("answers") is None else f"{figure['answers']:,}"
 
 
 def judge(result, figures):

@@ -60,13 +60,14 @@ pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) 
 }
 
 /// A folder. Its attributes change with every view, so they are asked for each time; its name stays.
-pub fn of_dir(view: &View, dir: DirId, writable: bool, entry_ttl: Duration) -> Attr {
+pub fn of_dir(view: &View, dir: DirId, entry_ttl: Duration) -> Attr {
     Attr {
         ino: view.ino(crate::view::Node::Dir(dir)),
         kind: Kind::Folder,
         size: view.len(dir) as u64,
         mtime: view.mtime(dir),
-        perm: if writable { 0o755 } else { 0o555 },
+        // Nothing can be made in it, which whoever tries is told; but a copy of it must be one that can be removed.
+        perm: 0o755,
         owner: None,
         // A folder has a link from its parent, one from itself, and one from each folder in it.
         nlink: 2 + view.subfolders(dir),

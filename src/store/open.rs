@@ -19,6 +19,9 @@ pub(super) const SCHEMA: u32 = 3;
 /// The oldest schema whose analyses can be read.
 const OLDEST_ANALYSES: u32 = 2;
 
+/// The name of what is written on trial.
+pub(super) const TRIAL: &str = "trial";
+
 /// How much of the database is kept in memory, in bytes as they are on disk; there they take about three times as many.
 /// A pass reads the samples once and in order, and what is heard is read by hash, where of a million no cache helps.
 const CACHE: u64 = 6 << 20;
@@ -57,6 +60,8 @@ impl OpenOptions {
         let at = |source| StoreError::io(&self.folder, source);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at)?;
         let was_open = make_private(&self.folder, is_ours).map_err(at)?;
+        // What a crash may have left.
+        drop(fs::remove_file(self.folder.join(TRIAL)));
         let mut notice = None;
         let db = match self.open_db() {
             Ok(db) => db,

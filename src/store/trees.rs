@@ -115,7 +115,7 @@ impl std::fmt::Debug for Store {
 }
 
 /// What is written on trial before the database is opened anew: as much as sled writes at a time, in bytes.
-const TRIAL: usize = 1 << 20;
+const TRIAL_LEN: usize = 1 << 20;
 
 /// How long those who read the old trees are waited for before the database is opened anew. Whoever asks for the trees
 /// may be one of them.
@@ -168,7 +168,9 @@ impl Store {
         if self.failed.load(Ordering::Relaxed) && self.is_time_to_try() {
             match self.open_anew() {
                 Ok(trees) => return Ok(trees),
-                Err(error) => log::debug!("the database is not opened anew yet: {error}"),
+                // Still no room.
+                Err(StoreError::Io { source, .. }) => log::debug!("the database is not opened anew yet: {source}"),
+                Err(error) => log::error!("{error}"),
             }
         }
         let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
@@ -217,10 +219,10 @@ impl Store {
 
     /// Whether the disk takes anything.
     fn try_to_write(&self) -> Result<(), StoreError> {
-        let path = self.folder().join("trial");
+        let path = self.folder().join(super::open::TRIAL);
         let write = || {
             let mut file = std::fs::File::create(&path)?;
-            std::io::Write::write_all(&mut file, &vec![0xA5; TRIAL])?;
+            std::io::Write::write_all(&mut file, &vec![0xA5; TRIAL_LEN])?;
             file.sync_all()
         };
         let written = write();

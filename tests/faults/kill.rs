@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use drumfs::archive::{ContentHash, HashAlgorithm};
 use drumfs::classify::places::write_whole;
@@ -138,17 +139,43 @@ fn rounds(work: &str, place: &Place, count: u64, most_acks: u64, mut check: impl
     }
 }
 
+/// Reads all the time while `work` goes on, and stops at the first thing that is wrong.
+fn with_reader(read: impl Fn() + Send + Sync, work: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                read();
+            }
+        });
+        work();
+        stop.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}
+
 #[test]
 fn a_calibration_is_the_old_one_or_the_new_one() {
     let place = Place::new();
-    rounds("calibrating", &place, 30, 12, |acknowledged| {
+    write_whole(&place.path().join("calibration.json"), &numbered(0)).unwrap();
+    let read = || {
         let text = fs::read(place.path().join("calibration.json")).unwrap();
-        let value: serde_json::Value = serde_json::from_slice(&text).expect("whole");
-        let found = value["number"].as_u64().unwrap();
-        assert_eq!(value["end"], found);
-        assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} was acknowledged, found {found}");
-        found + 1
-    });
+        drop(serde_json::from_slice::<serde_json::Value>(&text).expect("whole, whenever it is read"));
+    };
+    let work = || {
+        rounds("calibrating", &place, 30, 12, |acknowledged| {
+            let text = fs::read(place.path().join("calibration.json")).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&text).expect("whole");
+            let found = value["number"].as_u64().unwrap();
+            assert_eq!(value["end"], found);
+            assert!(
+                (acknowledged..=acknowledged + 1).contains(&found),
+                "{acknowledged} was acknowledged, found {found}"
+            );
+            found + 1
+        })
+    };
+    with_reader(read, work);
 }
 
 #[test]
@@ -156,12 +183,20 @@ fn what_was_learnt_is_the_old_or_the_new_and_what_was_before_can_be_taken_back()
     let place = Place::new();
     let folder = place.path().join("learned");
     fs::create_dir(&folder).unwrap();
-    rounds("learning", &place, 30, 12, |acknowledged| {
-        let found = Learned::read(&folder).unwrap().expect("one is in force").at as u64;
-        assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} was acknowledged, found {found}");
-        assert!(Learned::read(&folder).unwrap().unwrap() == learned(found));
-        found + 1
-    });
+    learned(0).adopt(&folder).unwrap();
+    let read = || drop(Learned::read(&folder).expect("whole, whenever it is read").expect("one is in force"));
+    let work = || {
+        rounds("learning", &place, 30, 12, |acknowledged| {
+            let found = Learned::read(&folder).unwrap().expect("one is in force").at as u64;
+            assert!(
+                (acknowledged..=acknowledged + 1).contains(&found),
+                "{acknowledged} was acknowledged, found {found}"
+            );
+            assert!(Learned::read(&folder).unwrap().unwrap() == learned(found));
+            found + 1
+        })
+    };
+    with_reader(read, work);
     // The way back has no gap in it and no half.
     let mut at = u64::MAX;
     while let Some(now) = Learned::read(&folder).unwrap() {

@@ -212,12 +212,14 @@ fn what_is_no_regular_file_is_neither_heard_nor_opened_and_nobody_hangs() {
         assert_eq!(mount.names("All"), ["b.wav", "c.wav", "d.wav"], "{what}");
         assert_eq!(fs::read(mount.path("All/b.wav")).unwrap(), wav(1), "{what}");
         drop(socket);
+        fs::remove_file(&original).unwrap();
+        fs::write(&original, wav(0)).unwrap();
+        mount.rescan();
+        assert_eq!(fs::read(&shown).unwrap(), wav(0), "after {what}");
     }
     // Folders that lead to themselves and out of the archive are not walked.
-    fs::remove_file(&original).unwrap();
     symlink("..", mount.archive.join("up")).unwrap();
     symlink(&outside, mount.archive.join("out")).unwrap();
-    fs::write(&original, wav(0)).unwrap();
     mount.rescan();
     assert_eq!(mount.names("All"), ["a.wav", "b.wav", "c.wav", "d.wav"]);
 }

@@ -14,6 +14,12 @@ fn rules(here: &str, there: &str) -> String {
     format!("layout: flat\nroutes:\n  - {{name: \"no such name\", to: {there}}}\n  - {{path: \"**\", to: {here}}}\n")
 }
 
+/// `DRUMFS_STRESS_SECONDS=300 cargo test --release --test mount eight_writers` goes on for longer.
+fn stress_for() -> Duration {
+    let seconds = std::env::var("DRUMFS_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(8))
+}
+
 #[test]
 fn eight_writers_against_eight_walkers_never_show_a_mixture() {
     let paths: Vec<String> = (0..FILES).map(|n| format!("pack/{n:03}.wav")).collect();
@@ -28,12 +34,12 @@ fn eight_writers_against_eight_walkers_never_show_a_mixture() {
     std::thread::scope(|scope| {
         let cut = &cut;
         scope.spawn(move || {
-            if watched.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            if watched.recv_timeout(stress_for() + Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
                 cut.store(true, Ordering::Relaxed);
                 abort(number);
             }
         });
-        let end = Instant::now() + Duration::from_secs(8);
+        let end = Instant::now() + stress_for();
         let mut threads = Vec::new();
         for writer in 0..8 {
             let (mount, saves) = (&mount, &saves);

@@ -492,7 +492,15 @@ fn a_folder_that_is_swapped_for_a_link_again_and_again_gives_nothing_of_what_the
         }
         read
     };
+    /// Ends the swapping also where something fails.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
+        let end = Done(&done);
         let swaps = scope.spawn(|| {
             let mut swaps = 0u32;
             while !done.load(Ordering::Relaxed) || !swaps.is_multiple_of(2) {
@@ -512,7 +520,7 @@ fn a_folder_that_is_swapped_for_a_link_again_and_again_gives_nothing_of_what_the
                 assert_ne!(record["size"], secret.len(), "{path} is of behind the link");
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         swaps.join().unwrap();
         assert!(had > 0, "nothing was read");
     });

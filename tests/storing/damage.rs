@@ -204,9 +204,12 @@ fn all_files(store: &Path) -> Vec<PathBuf> {
     found.iter().map(|path| path.strip_prefix(store).unwrap().to_owned()).collect()
 }
 
+/// What it is, and what it does to a file's bytes.
+type Harm = (String, Box<dyn Fn(&mut Vec<u8>)>);
+
 /// What a disk does to a file, at several places of it.
-fn harms(len: usize) -> Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> {
-    let mut harms: Vec<(String, Box<dyn Fn(&mut Vec<u8>)>)> = Vec::new();
+fn harms(len: usize) -> Vec<Harm> {
+    let mut harms: Vec<Harm> = Vec::new();
     let places = [0, len / 4, len / 2, len * 3 / 4, len.saturating_sub(1)];
     for at in places {
         harms.push((format!("cut at {at}"), Box::new(move |bytes| bytes.truncate(at))));

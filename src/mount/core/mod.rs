@@ -203,7 +203,7 @@ impl Core {
                 let attr = attr::of_sample(view, id, FOR_EVER, self.sample_ttl());
                 Attr { ino: self.remembered.shown(attr.ino), ..attr }
             }
-            Node::Dir(dir) => attr::of_dir(view, dir, view.ino(node) == control_ino(), FOR_EVER),
+            Node::Dir(dir) => attr::of_dir(view, dir, FOR_EVER),
             Node::Generated(file) => {
                 let (size, mtime) = match file {
                     Generated::Rules => {
@@ -213,14 +213,11 @@ impl Core {
                     // Made while it is read, like the files of /proc.
                     Generated::Index => (0, view.mtime(DirId::ROOT)),
                     Generated::Status => {
-                        let text = status::text(&self.shared, self.passthrough());
-                        self.keep_text(view.ino(node), &text);
-                        (text.len() as u64, SystemTime::now())
+                        self.text_stat(view.ino(node), || status::text(&self.shared, self.passthrough()))
                     }
                     Generated::Overrides => {
-                        let text = overrides::text(&self.shared);
-                        self.keep_text(view.ino(node), &text);
-                        (text.len() as u64, view.mtime(DirId::ROOT))
+                        let (size, made) = self.text_stat(view.ino(node), || overrides::text(&self.shared));
+                        (size, if self.is_without_open() { made } else { view.mtime(DirId::ROOT) })
                     }
                     Generated::Rescan => (RESCAN_TEXT.len() as u64, self.started),
                     _ => (view.generated_len(file).unwrap_or(0), view.mtime(DirId::ROOT)),
@@ -288,7 +285,11 @@ impl Core {
     /// [`FsError::ReadOnly`] or [`FsError::NotPermitted`].
     pub fn access(&self, ino: Ino, write: bool, execute: bool) -> Result<(), FsError> {
         let attr = self.getattr(ino)?;
-        if write && attr.perm & 0o200 == 0 {
+        let takes_writes = match attr.kind {
+            Kind::Folder => ino == control_ino(),
+            Kind::File => attr.perm & 0o200 != 0,
+        };
+        if write && !takes_writes {
             return Err(FsError::ReadOnly);
         }
         if execute && attr.kind == Kind::File {

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Core, OpenHow};
 use crate::mount::control::Draft;
@@ -23,6 +23,10 @@ const KEPT: usize = 64;
 /// A file is kept open for so long before it is opened again, in case it was replaced.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
+/// A text that changes from moment to moment stays as it is for a program that is reading it: for so long after each
+/// time it was asked for, and no longer than [`KEPT_FOR`] in all.
+const READING: Duration = Duration::from_millis(100);
+
 /// Files that were read a moment ago.
 #[derive(Debug, Default)]
 pub struct Lately {
@@ -34,6 +38,7 @@ pub struct Lately {
 struct Kept {
     ino: Ino,
     since: Instant,
+    asked: Instant,
     /// Size and time of an original as it was opened.
     stamp: Option<(u64, i64)>,
     handle: Arc<Handle>,
@@ -50,16 +55,34 @@ impl Lately {
         let good = |kept: &Kept| kept.ino == ino && kept.stamp == stamp && kept.since.elapsed() < KEPT_FOR;
         let place = files.iter().rposition(good)?;
         // The last is the one that was read last.
-        let file = files.remove(place);
+        let mut file = files.remove(place);
+        file.asked = Instant::now();
         files.push(file);
         files.last().map(|kept| Arc::clone(&kept.handle))
+    }
+
+    /// A text that somebody is reading, and when it was made.
+    fn text(&self, ino: Ino) -> Option<(Arc<[u8]>, SystemTime)> {
+        let mut files = self.files();
+        let kept = files.iter_mut().find(|kept| kept.ino == ino)?;
+        let Handle::Text(text) = &*kept.handle else { return None };
+        if kept.since.elapsed() >= KEPT_FOR || kept.asked.elapsed() >= READING {
+            return None;
+        }
+        kept.asked = Instant::now();
+        Some((Arc::clone(text), SystemTime::now().checked_sub(kept.since.elapsed())?))
+    }
+
+    fn forget(&self, ino: Ino) {
+        self.files().retain(|kept| kept.ino != ino);
     }
 
     fn put(&self, ino: Ino, stamp: Option<(u64, i64)>, handle: Arc<Handle>) {
         let mut files = self.files();
         let same = files.iter().position(|kept| kept.ino == ino);
         let out = same.or((files.len() >= KEPT).then_some(0)).map(|place| files.remove(place));
-        files.push(Kept { ino, since: Instant::now(), stamp, handle });
+        let now = Instant::now();
+        files.push(Kept { ino, since: now, asked: now, stamp, handle });
         drop(files);
         // Closed with nothing held.
         drop(out);
@@ -77,11 +100,19 @@ impl Core {
         self.lately.on.store(on, Ordering::Relaxed);
     }
 
-    /// A text that changes from moment to moment is made when its size is asked for, and read as it was then.
-    pub(super) fn keep_text(&self, ino: Ino, text: &[u8]) {
-        if self.is_without_open() {
-            self.lately.put(ino, None, Arc::new(Handle::Text(text.into())));
+    /// Size and time of a text that changes from moment to moment. Without open messages it is kept and read as it was
+    /// when its size was told, so that nobody reads the beginning of one and the end of the next.
+    pub(super) fn text_stat(&self, ino: Ino, text: impl FnOnce() -> Vec<u8>) -> (u64, SystemTime) {
+        if !self.is_without_open() {
+            return (text().len() as u64, SystemTime::now());
         }
+        if let Some((kept, made)) = self.lately.text(ino) {
+            return (kept.len() as u64, made);
+        }
+        let text = text();
+        let len = text.len() as u64;
+        self.lately.put(ino, None, Arc::new(Handle::Text(text.into())));
+        (len, SystemTime::now())
     }
 
     /// The open file that a read without a handle means.
@@ -134,6 +165,7 @@ impl Core {
                 self.keeper.send(Message::JudgeAgain { answer: Box::new(answer) });
             }
             Some(Node::Generated(Generated::Overrides)) if data.ends_with(b"\n") => {
+                self.lately.forget(ino);
                 let mut draft = Draft { text: data.to_vec(), ..Draft::default() };
                 self.record_overrides(self.take_lines(&mut draft, data.len()), answer);
             }
