@@ -234,6 +234,7 @@ impl Keeper {
         }
         .build();
         let last_build = started.elapsed();
+        crate::memory::give_back();
         let rules = RulesText {
             active,
             draft: draft.filter(|_| rules_error.is_some()).map(Arc::from),
