@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use notify::{Event, EventKind, RecursiveMode, Watcher as _};
+use notify::{Event, EventKind, EventKindMask, RecursiveMode, Watcher as _};
 use thiserror::Error;
 
 /// Why an archive can't be watched. It is still checked at every start and whenever somebody asks for a rescan.
@@ -48,7 +48,8 @@ impl Watcher {
         let (sender, events) = unbounded();
         let failed = |source| WatchError { path: root.display().to_string(), source };
         // A link may lead anywhere; what it leads to is not of the archive.
-        let config = notify::Config::default().with_follow_symlinks(false);
+        // That an original was opened or read is none of our business, and happens at every look at the mount.
+        let config = notify::Config::default().with_follow_symlinks(false).with_event_kinds(EventKindMask::CORE);
         let mut inner =
             notify::RecommendedWatcher::new(move |event| drop(sender.send(event)), config).map_err(failed)?;
         inner.watch(root, RecursiveMode::Recursive).map_err(failed)?;
@@ -145,6 +146,35 @@ fn add(changes: &mut Changes, root: &Path, event: notify::Result<Event>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reading is not changing: a burst would never end while somebody reads, and every open would wake us.
+    #[test]
+    fn opening_and_reading_says_nothing_and_does_not_hold_up_what_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::write(root.join("a.wav"), b"a").unwrap();
+        let watcher = Watcher::new(&root).unwrap();
+        let (sender, events) = unbounded();
+        let config = notify::Config::default().with_event_kinds(EventKindMask::CORE);
+        let mut raw = notify::RecommendedWatcher::new(move |event| drop(sender.send(event)), config).unwrap();
+        raw.watch(&root, RecursiveMode::Recursive).unwrap();
+        for _ in 0..100 {
+            std::fs::read(root.join("a.wav")).unwrap();
+        }
+        assert!(events.recv_timeout(Duration::from_millis(200)).is_err(), "nothing has changed");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(std::fs::read(root.join("a.wav")));
+                }
+            });
+            std::fs::write(root.join("b.wav"), b"b").unwrap();
+            let changes = watcher.changes().recv_timeout(Duration::from_secs(20));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(changes.is_ok_and(|changes| changes.rescan), "noticed while somebody reads without end");
+        });
+    }
 
     #[test]
     fn a_new_file_asks_for_a_walk_and_a_changed_one_is_named() {
