@@ -181,6 +181,7 @@ fn subject<'a>(file: &'a File, name: &'a str) -> Subject<'a> {
         override_label: None,
         gate_refused: false,
         gate_probability: None,
+        read_name: None,
     }
 }
 

@@ -68,6 +68,7 @@ fn route_all(router: &Router, samples: &[Sample]) -> u64 {
             override_label: None,
             gate_refused: false,
             gate_probability: None,
+            read_name: None,
         });
         folders += u64::from(verdict.folder);
     }

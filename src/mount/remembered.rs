@@ -55,7 +55,12 @@ impl Remembered {
 
     /// The kernel holds a name and asks for it again before it uses it.
     pub fn expire(&self, folder: Ino, name: &[u8]) {
-        self.expired.write().unwrap_or_else(PoisonError::into_inner).insert(key(folder, name));
+        self.expire_all(folder, std::iter::once(name));
+    }
+
+    /// The same for several names of a folder.
+    pub fn expire_all<'a>(&self, folder: Ino, names: impl Iterator<Item = &'a [u8]>) {
+        self.expired.write().unwrap_or_else(PoisonError::into_inner).extend(names.map(|name| key(folder, name)));
     }
 
     /// A name is about to be looked up. Where the kernel may hold it, it works the answer in with no lock held, so

@@ -3,8 +3,9 @@
 //! That can't happen by design: who tells never serves. Should a kernel see it differently, the connection is cut
 //! after a while, which ends the mount and lets everybody who waits for it go.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 /// How long telling the kernel may take. It takes microseconds, or as long as a program needs to work in an answer.
@@ -13,7 +14,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// The watch; clones watch over the same.
 #[derive(Debug, Clone, Default)]
 pub struct Watchdog {
-    since: Arc<Mutex<Option<Instant>>>,
+    since: Arc<Mutex<HashMap<ThreadId, Instant>>>,
 }
 
 /// Something is being told until this is dropped.
@@ -22,7 +23,7 @@ pub struct Watched<'a>(&'a Watchdog);
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.since.lock().unwrap_or_else(PoisonError::into_inner).remove(&std::thread::current().id());
     }
 }
 
@@ -45,7 +46,8 @@ impl Drop for Watching {
 impl Watchdog {
     /// Begins to tell the kernel something.
     pub fn watch(&self) -> Watched<'_> {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let this = std::thread::current().id();
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).insert(this, Instant::now());
         Watched(self)
     }
 
@@ -58,8 +60,8 @@ impl Watchdog {
         let (stop, stopped) = mpsc::channel::<()>();
         let look = move || {
             while stopped.recv_timeout(limit / 4) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let since = *since.lock().unwrap_or_else(PoisonError::into_inner);
-                if since.is_some_and(|since| since.elapsed() > limit) {
+                let oldest = since.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied();
+                if oldest.is_some_and(|since| since.elapsed() > limit) {
                     return cut();
                 }
             }

@@ -15,6 +15,16 @@ impl LabelSet {
         self.0.get(usize::from(label >> 6)).is_some_and(|word| word >> (label & 63) & 1 == 1)
     }
 
+    /// The set of labels below 64 whose bits are given.
+    pub(super) fn from_first(bits: u64) -> Self {
+        Self([bits, 0, 0, 0])
+    }
+
+    /// The bits of the labels below 64, where it has no others.
+    pub(super) fn first(&self) -> Option<u64> {
+        (self.0[1..] == [0; 3]).then_some(self.0[0])
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0 == [0; 4]
     }

@@ -26,6 +26,6 @@ pub use diff::{Diff, Move, diff};
 pub use error::{RulesError, RulesErrorKind};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};
-pub use route::{FolderId, Reason, Router, Subject, Verdict};
+pub use route::{FolderId, ReadName, Reason, Router, Subject, Verdict};
 pub use spec::{Layout, Names, Rules, Warning};
 pub use vocabulary::{Vocabulary, VocabularyError};

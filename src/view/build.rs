@@ -17,7 +17,7 @@ use super::names::{NAME_MAX, cut, tagged};
 use super::sample::{SampleRef, folder_of};
 use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Name, Names, Node, Place, Tree, View, mix};
 use crate::archive::ContentHash;
-use crate::rules::{FolderId, Layout, Reason, Router, Verdict};
+use crate::rules::{FolderId, Layout, ReadName, Reason, Router, Subject, Verdict};
 use crate::store::Override;
 
 /// How many samples `_uncertain/` shows.
@@ -46,9 +46,9 @@ pub struct ViewInput<'a> {
 
 impl ViewInput<'_> {
     /// What the rules say of a sample.
-    fn verdict(&self, sample: &SampleRef<'_>) -> Verdict {
+    fn verdict(&self, sample: &SampleRef<'_>, name: &ReadName) -> Verdict {
         let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        self.router.route(&sample.subject(said.map(|said| &said.label[..])))
+        self.router.route(&Subject { read_name: Some(name), ..sample.subject(said.map(|said| &said.label[..])) })
     }
 
     /// Makes the view.
@@ -90,8 +90,8 @@ impl ViewInput<'_> {
     }
 
     fn route(&self) -> Vec<Routed> {
-        let mut routed = self.catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample| {
-            let verdict = self.verdict(&sample);
+        let mut routed = self.catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample, name| {
+            let verdict = self.verdict(&sample, name);
             Routed { assigned: (&verdict).into(), margin: verdict.margin }
         });
         if self.router.hide_duplicates() {

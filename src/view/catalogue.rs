@@ -9,6 +9,7 @@ use super::chunk::{Chunk, Totals};
 use super::ino::Ino;
 use super::numbers::ByIno;
 use super::sample::{Sample, SampleRef, name_of};
+use crate::rules::ReadName;
 
 /// How many samples are packed together. A change of one copies so many.
 const CHUNK: usize = 4096;
@@ -291,8 +292,8 @@ impl Catalogue {
         None
     }
 
-    /// What `of` says of each sample, in order; many at a time.
-    pub fn each<T: Send + Clone>(&self, blank: T, of: impl Fn(SampleRef<'_>) -> T + Sync) -> Vec<T> {
+    /// What `of` says of each sample, in order; many at a time. It is given what is kept of the sample's name as well.
+    pub fn each<T: Send + Clone>(&self, blank: T, of: impl Fn(SampleRef<'_>, &ReadName) -> T + Sync) -> Vec<T> {
         let mut all = vec![blank; self.chunks.len()];
         let mut parts = Vec::with_capacity(self.chunks.all.len());
         let mut rest = &mut all[..];
@@ -302,7 +303,8 @@ impl Catalogue {
             rest = after;
         }
         parts.into_par_iter().for_each(|(part, chunk)| {
-            part.iter_mut().zip(chunk.samples()).for_each(|(slot, sample)| *slot = of(sample));
+            let samples = chunk.samples().zip(chunk.read_names());
+            part.iter_mut().zip(samples).for_each(|(slot, (sample, name))| *slot = of(sample, name));
         });
         all
     }

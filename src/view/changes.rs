@@ -14,12 +14,13 @@ pub fn changed_names(before: &View, after: &View, asked: impl Fn(Ino) -> bool, m
     for dir in before.dirs() {
         let ino = before.ino(Node::Dir(dir));
         if asked(ino) {
-            changed_in(before, after, dir, |name| tell(ino, name));
+            changed_names_in(before, after, dir, |name| tell(ino, name));
         }
     }
 }
 
-fn changed_in(before: &View, after: &View, dir: DirId, mut tell: impl FnMut(&[u8])) {
+/// The same for one folder of `before`.
+pub fn changed_names_in(before: &View, after: &View, dir: DirId, mut tell: impl FnMut(&[u8])) {
     let remembered = |node: Node| !matches!(node, Node::Generated(_));
     let Some(now) = after.dir_by_ino(before.ino(Node::Dir(dir))) else {
         return before.entries(dir).filter(|(_, node)| remembered(*node)).for_each(|(name, _)| tell(&name));

@@ -12,6 +12,7 @@ use super::sample::{SampleRef, best_label, folder_of, name_of};
 use crate::archive::{ContentHash, HashAlgorithm};
 use crate::audio::{Attributes, Codec};
 use crate::index::{GateAnswer, Status};
+use crate::rules::ReadName;
 
 /// Values of several samples one after another.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +173,8 @@ pub(super) struct Chunk {
     /// Of those that have one, ordered by place; equal ones are kept once.
     errors: Box<[(u32, Arc<str>)]>,
     totals: OnceLock<Totals>,
+    /// What the names say, as far as anybody asked.
+    read_names: OnceLock<Box<[ReadName]>>,
 }
 
 /// The parts of a chunk that are not computed from others, to write it down and to read it back.
@@ -219,6 +222,11 @@ impl Totals {
 }
 
 impl Chunk {
+    /// What is kept of the samples' names.
+    pub(super) fn read_names(&self) -> &[ReadName] {
+        self.read_names.get_or_init(|| std::iter::repeat_with(ReadName::default).take(self.len()).collect())
+    }
+
     /// A chunk of samples that are ordered by path.
     pub(super) fn new(samples: &[SampleRef<'_>]) -> Self {
         let digests: Vec<ContentHash> = samples.iter().filter_map(|sample| sample.hash).collect();
@@ -251,6 +259,7 @@ impl Chunk {
             gates: if gates.iter().all(Option::is_none) { [].into() } else { gates.into() },
             errors: errors.into(),
             totals: OnceLock::new(),
+            read_names: OnceLock::new(),
         }
         .finished()
     }
@@ -282,6 +291,7 @@ impl Chunk {
             gates,
             errors,
             totals: OnceLock::new(),
+            read_names: OnceLock::new(),
         };
         let ordered = (1..len).all(|place| chunk.path(place - 1) < chunk.path(place));
         ordered.then(|| chunk.finished())

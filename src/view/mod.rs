@@ -17,7 +17,7 @@ mod tree;
 pub use assigned::Assigned;
 pub use build::ViewInput;
 pub use catalogue::{Builder, Catalogue, Samples};
-pub use changes::changed_names;
+pub use changes::{changed_names, changed_names_in};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
 pub use packed::Packed;

@@ -109,6 +109,7 @@ impl Sample {
             override_label: said,
             gate_refused: self.gate.is_some_and(|gate| gate.refused),
             gate_probability: self.gate.map(|gate| gate.probability),
+            read_name: None,
         }
     }
 
@@ -171,6 +172,7 @@ impl<'a> SampleRef<'a> {
             override_label: said,
             gate_refused: self.gate.is_some_and(|gate| gate.refused),
             gate_probability: self.gate.map(|gate| gate.probability),
+            read_name: None,
         }
     }
 

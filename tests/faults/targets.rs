@@ -127,6 +127,7 @@ pub fn rules(data: &[u8]) {
                 override_label: None,
                 gate_refused: false,
                 gate_probability: None,
+                read_name: None,
             };
             let verdict = router.route(&subject);
             assert!(verdict.confidence.is_finite());

@@ -240,6 +240,7 @@ impl Sample {
             override_label: self.override_label.as_deref(),
             gate_refused: self.gate_refused,
             gate_probability: None,
+            read_name: None,
         }
     }
 }

@@ -72,6 +72,7 @@ impl Input {
             override_label: said.map(|said| &said.label[..]),
             gate_refused: false,
             gate_probability: None,
+            read_name: None,
         })
     }
 

@@ -180,7 +180,7 @@ fn thousands_of_changes_leave_what_they_should() {
         assert!(built.finish().samples().iter().eq(catalogue.samples().iter()), "round {round}");
         if round % 8 == 7 {
             holds(&unpacked(&parts(&catalogue)).unwrap(), &samples).unwrap();
-            let found = catalogue.each(0, |sample| sample.size);
+            let found = catalogue.each(0, |sample, _| sample.size);
             assert!(found.iter().eq(samples.iter().map(|sample| &sample.size)));
         }
     }
