@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +11,7 @@ use super::globs::Globs;
 use super::heard::{Groups, entropy, first_three, likeliest};
 use super::label_set::LabelSet;
 use super::names::NameTable;
+use super::read_name::ReadName;
 use super::spec::{Action, Layout, Names, Rules};
 use super::vocabulary::Vocabulary;
 use crate::audio::Attributes;
@@ -41,28 +41,6 @@ pub struct Subject<'a> {
     pub gate_probability: Option<f32>,
     /// Where what the name says is kept from one view to the next; none where it is read each time.
     pub read_name: Option<&'a ReadName>,
-}
-
-/// What a name says, once it was read: a bit for each label, and one that says so. Reading a name takes a microsecond,
-/// as long as everything else that is asked of a sample (`cargo bench --bench route`).
-#[derive(Debug, Default)]
-pub struct ReadName(AtomicU64);
-
-impl ReadName {
-    const READ: u64 = 1 << 63;
-
-    fn get_or_read(&self, read: impl FnOnce() -> LabelSet) -> LabelSet {
-        let kept = self.0.load(Ordering::Relaxed);
-        if kept & Self::READ != 0 {
-            return LabelSet::from_first(kept & !Self::READ);
-        }
-        let labels = read();
-        // More labels than there are bits: read each time.
-        if let Some(first) = labels.first().filter(|first| first & Self::READ == 0) {
-            self.0.store(first | Self::READ, Ordering::Relaxed);
-        }
-        labels
-    }
 }
 
 /// Why a sample is where it is. In order of precedence.

@@ -44,8 +44,7 @@ pub enum Found {
 pub enum OpenKind {
     /// Bytes that stay: what was read before may be used again.
     Keep,
-    /// Bytes made for this handle, or of an original that replaced one which is still open: nothing is kept, and the
-    /// size is not believed.
+    /// Bytes made for this handle: nothing is kept, and the size is not believed.
     Direct,
     /// The kernel reads the original by itself.
     Passthrough(Arc<Backing>),
