@@ -53,6 +53,9 @@ const NOTIFY_INVAL_ENTRY: i32 = 3;
 /// So many names that the kernel may hold and asks for again are kept in mind (9 bytes each).
 const EXPIRED_MAX: usize = 2_000_000;
 
+/// So many folders are told of at a time.
+const TELLERS: usize = 2;
+
 /// So many names of a folder are told before others who want its lock are let in, and for how long. Without that one
 /// open has waited 1.7 s while 400,000 names were told (`benches/rules_save.py --samples 1000000`).
 const AT_A_TIME: usize = 512;
@@ -68,6 +71,9 @@ pub struct Kernel {
     has_epochs: AtomicBool,
     remembered: Arc<Remembered>,
     watchdog: Watchdog,
+    /// Threads that tell the kernel, and do nothing else: one that waits in the kernel for a program must not be one that
+    /// this program's request waits for.
+    tellers: rayon::ThreadPool,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -78,17 +84,28 @@ impl std::fmt::Debug for Kernel {
 
 impl Kernel {
     /// The kernel behind a session: `device` is a duplicate of the session's descriptor.
-    pub fn new(device: OwnedFd, notifier: fuser::Notifier, remembered: Arc<Remembered>, watchdog: Watchdog) -> Self {
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn new(
+        device: OwnedFd,
+        notifier: fuser::Notifier,
+        remembered: Arc<Remembered>,
+        watchdog: Watchdog,
+    ) -> io::Result<Self> {
+        let tellers =
+            rayon::ThreadPoolBuilder::new().num_threads(TELLERS).thread_name(|number| format!("tell-{number}"));
         let kernel = Self {
             device: RwLock::new(Some(File::from(device))),
             notifier,
             has_epochs: AtomicBool::new(false),
             remembered,
             watchdog,
+            tellers: tellers.build().map_err(io::Error::other)?,
         };
         // A code it does not know is answered EINVAL.
         kernel.has_epochs.store(kernel.next_epoch(), Ordering::Release);
-        kernel
+        Ok(kernel)
     }
 
     /// Lets go of the device, without which the connection can't end.
@@ -142,7 +159,7 @@ impl Kernel {
             });
             self.expire_names(folder, &names).or(failed)
         });
-        if let Some(error) = failed.reduce_with(|first, _| first) {
+        if let Some(error) = self.tellers.install(|| failed.reduce_with(|first, _| first)) {
             log::error!("the kernel was not told of every name that has changed, old ones may be seen: {error}");
         }
     }
