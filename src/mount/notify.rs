@@ -181,12 +181,13 @@ impl Kernel {
 impl Invalidate for Kernel {
     fn view_changed(&self, before: &View, after: &View) {
         self.expire_changed(before, after);
-        if !self.remembered.may_be_undone() && self.remembered.expired() < EXPIRED_MAX {
+        let undone = self.remembered.may_be_undone();
+        if !undone && self.remembered.expired() < EXPIRED_MAX {
             return;
         }
         if self.has_epochs.load(Ordering::Acquire) && self.next_epoch() {
             self.remembered.all_forgotten();
-        } else {
+        } else if undone {
             std::thread::sleep(SETTLES);
             self.expire_changed(before, after);
         }

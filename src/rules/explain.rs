@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::condition::Condition;
 use super::heard::{first_three, likeliest};
 use super::names::NameTable;
-use super::route::{Audio, Reason, Router, Subject, Verdict, field_value};
+use super::route::{Audio, Reason, Router, Verdict, field_value};
 use super::spec::{Action, Names, Route};
+use super::subject::Subject;
 
 /// How many fine and collected labels an explanation lists.
 const LISTED: usize = 5;

@@ -1,8 +1,33 @@
-//! What a sample's name says, kept from one view to the next.
+//! What routing looks at, and what is kept of it from one view to the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::label_set::LabelSet;
+use crate::audio::Attributes;
+use crate::index::Status;
+
+/// What routing may look at; borrowed from the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Relative path in the archive, `/`-separated. Raw bytes: paths need not be UTF-8.
+    pub path: &'a [u8],
+    /// Size in bytes.
+    pub size: u64,
+    /// How listening ended.
+    pub status: Status,
+    /// What was measured, where the content could be decoded.
+    pub attributes: Option<&'a Attributes>,
+    /// Calibrated probabilities of the fine labels, in label order; empty where nothing was classified.
+    pub probs: &'a [f32],
+    /// A person's word: a label or a folder of the view.
+    pub override_label: Option<&'a str>,
+    /// Whether the gate found the sound to be none of the classes.
+    pub gate_refused: bool,
+    /// The gate's calibrated probability that it is one of them; none where there is no gate. Nothing is decided by it.
+    pub gate_probability: Option<f32>,
+    /// Where what the name says is kept from one view to the next; none where it is read each time.
+    pub read_name: Option<&'a ReadName>,
+}
 
 /// What a name says, once it was read: a bit for each label, and one that says so. Reading a name takes a microsecond,
 /// as long as everything else that is asked of a sample (`cargo bench --bench route`).
