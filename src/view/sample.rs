@@ -72,6 +72,24 @@ pub(super) fn best_label(probs: &[f32]) -> Option<(usize, f32)> {
     probs.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
+fn subject<'s>(
+    sample: SampleRef<'s>,
+    attributes: Option<&'s Attributes>,
+    override_label: Option<&'s str>,
+) -> Subject<'s> {
+    Subject {
+        path: sample.path,
+        size: sample.size,
+        status: sample.status,
+        attributes,
+        probs: sample.probs,
+        override_label,
+        gate_refused: sample.gate.is_some_and(|gate| gate.refused),
+        gate_probability: sample.gate.map(|gate| gate.probability),
+        read_name: None,
+    }
+}
+
 impl Sample {
     /// The same, borrowed.
     pub fn borrowed(&self) -> SampleRef<'_> {
@@ -100,17 +118,7 @@ impl Sample {
 
     /// What the rules look at, with what a person said of it.
     pub fn subject<'a>(&'a self, said: Option<&'a str>) -> Subject<'a> {
-        Subject {
-            path: &self.path,
-            size: self.size,
-            status: self.status,
-            attributes: self.attributes.as_ref(),
-            probs: &self.probs,
-            override_label: said,
-            gate_refused: self.gate.is_some_and(|gate| gate.refused),
-            gate_probability: self.gate.map(|gate| gate.probability),
-            read_name: None,
-        }
+        subject(self.borrowed(), self.attributes.as_ref(), said)
     }
 
     /// Whether it is shown: everything but what is known to be missing.
@@ -163,17 +171,7 @@ impl<'a> SampleRef<'a> {
 
     /// What the rules look at, with what a person said of it.
     pub fn subject<'s>(&'s self, said: Option<&'s str>) -> Subject<'s> {
-        Subject {
-            path: self.path,
-            size: self.size,
-            status: self.status,
-            attributes: self.attributes.as_ref(),
-            probs: self.probs,
-            override_label: said,
-            gate_refused: self.gate.is_some_and(|gate| gate.refused),
-            gate_probability: self.gate.map(|gate| gate.probability),
-            read_name: None,
-        }
+        subject(*self, self.attributes.as_ref(), said)
     }
 
     /// Whether it is shown: everything but what is known to be missing.
