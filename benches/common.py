@@ -287,3 +287,15 @@ def write_json(path, result):
 def read_json(path):
     with open(path) as file:
         return json.load(file)
+
+
+def add_options(parser):
+    """The options of benches that make an archive, mount it and write results."""
+    parser.add_argument("--archive", metavar="DIR", help="make the archive here, or find it here, and keep it")
+    parser.add_argument("--store", metavar="DIR", help="keep what drumfs heard here, for the next run")
+    parser.add_argument("--work", metavar="DIR", help="where temporary files go")
+    parser.add_argument("--drumfs", default=DRUMFS, help="the binary")
+    parser.add_argument("--option", action="append", default=[], help="of drumfs mount, such as --option=--no-open")
+    parser.add_argument("--json", metavar="FILE", help="write the results here")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: tables of these results")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
