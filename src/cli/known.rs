@@ -12,6 +12,7 @@ use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index::{join, record};
 use crate::learn;
 use crate::mount::platform;
+use crate::rules::{Router, Rules};
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Builder, Catalogue};
 
@@ -65,6 +66,23 @@ impl Known {
                 },
                 _ => Err(error),
             },
+        }
+    }
+
+    /// The rules in force, ready to route by.
+    pub fn router(&self, ear: &Ear) -> Result<Router, Failure> {
+        let rules = match &self.rules {
+            Some(text) => Rules::parse(text, &ear.vocabulary)?,
+            None => Rules::defaults(&ear.vocabulary),
+        };
+        Ok(Router::new(&rules, &ear.vocabulary))
+    }
+
+    /// The mount this is from, where it is from one.
+    pub fn mount(&self) -> Option<&Path> {
+        match &self.from {
+            From::Store(_) => None,
+            From::Mount(mount) => Some(mount),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod background;
 mod calibrate;
+mod confusions;
 mod context;
 pub mod features;
 mod index;
@@ -11,6 +12,8 @@ mod mount;
 mod output;
 mod progress;
 mod rules;
+mod stats;
+mod uncertain;
 mod validate;
 
 use std::io::Write;
@@ -55,6 +58,9 @@ enum Command {
     Index(index::IndexArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Stats(stats::StatsArgs),
+    Uncertain(uncertain::UncertainArgs),
+    Confusions(confusions::ConfusionsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
@@ -94,6 +100,9 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Stats(args) => stats::run(&cli.global, &args),
+        Command::Uncertain(args) => uncertain::run(&cli.global, &args),
+        Command::Confusions(args) => confusions::run(&cli.global, &args),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),

@@ -124,13 +124,9 @@ fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
 
 /// The router of a rules file, or of the rules in force.
 fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failure> {
-    let rules = match (file, &known.rules) {
-        (Some(file), _) => {
-            Rules::parse_bytes(&read(file)?, &ear.vocabulary).map_err(|error| format!("{}: {error}", file.display()))?
-        }
-        (None, Some(text)) => Rules::parse(text, &ear.vocabulary)?,
-        (None, None) => Rules::defaults(&ear.vocabulary),
-    };
+    let Some(file) = file else { return known.router(ear) };
+    let rules =
+        Rules::parse_bytes(&read(file)?, &ear.vocabulary).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(Router::new(&rules, &ear.vocabulary))
 }
 

@@ -7,6 +7,7 @@
 mod condition;
 mod diff;
 mod document;
+mod doubt;
 mod error;
 mod explain;
 mod globs;
@@ -24,6 +25,7 @@ mod vocabulary;
 mod words;
 
 pub use diff::{Diff, Move, diff};
+pub use doubt::Doubt;
 pub use error::{RulesError, RulesErrorKind};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};

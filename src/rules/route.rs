@@ -71,6 +71,12 @@ impl Reason {
         }
     }
 
+    /// Whether the model had a say in it, so that asking a person may tell something: not where a person or a route
+    /// decided already, nor where nothing of the classes was heard.
+    pub fn is_by_ear(self) -> bool {
+        matches!(self, Self::Top1 | Self::LowConfidence | Self::OutOfTarget | Self::Name)
+    }
+
     pub(super) fn bit(self) -> u16 {
         1 << self as u16
     }
@@ -475,18 +481,28 @@ impl Router {
         };
         let read = || self.names.labels_of(subject.path);
         let said = subject.read_name.map_or_else(read, |kept| kept.get_or_read(read));
-        let mut collected = said.iter().map(|label| self.collected_under.get(usize::from(label)).copied());
-        let label = collected.next()??;
-        // Two words for things that are collected together are still one thing.
-        if collected.any(|other| other != Some(label)) {
-            return None;
-        }
+        let label = self.one_thing(said)?;
         if !tiebreak {
             return Some((self.folder_of_label(label).unwrap_or(self.misc_folder), label));
         }
         let folder = self.folder_of_label(label)?;
         let first_three = first_three(subject.probs);
         said.iter().any(|said| first_three.contains(&Some(said))).then_some((folder, label))
+    }
+
+    /// The label under which everything is collected that a name speaks of; none where it speaks of nothing or of several
+    /// things.
+    fn one_thing(&self, said: LabelSet) -> Option<u8> {
+        let mut collected = said.iter().map(|label| self.collected_under.get(usize::from(label)).copied());
+        let label = collected.next()??;
+        // Two words for things that are collected together are still one thing.
+        collected.all(|other| other == Some(label)).then_some(label)
+    }
+
+    /// The collected label that a sample's path speaks of, whatever the rules make of names; none where it speaks of
+    /// nothing or of several things.
+    pub fn label_of_name(&self, path: &[u8]) -> Option<u8> {
+        self.one_thing(self.names.labels_of(path))
     }
 
     /// Index and folder of the first route that matches; no folder where it hides.

@@ -357,6 +357,16 @@ impl Catalogue {
         })
     }
 
+    /// For each sample whether it is the present one that stands for its content: the first by path. One whose content
+    /// is not known stands for itself.
+    pub fn is_first_of_content(&self) -> Vec<bool> {
+        let chunks = || self.chunks.all.iter().flat_map(|chunk| (0..chunk.len()).map(move |place| (chunk, place)));
+        let mut first: Vec<bool> =
+            chunks().map(|(chunk, place)| chunk.is_present(place) && !chunk.has_hash(place)).collect();
+        self.by_hash().iter().for_each(|&id| first[id as usize] = true);
+        first
+    }
+
     /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.
     pub(super) fn by_hash_digest(&self) -> u64 {
         *self.by_hash_digest.get_or_init(|| {

@@ -111,7 +111,8 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
+    /// Counts what [`assign`](super::assign) gave for a catalogue; `labels` are the fine ones in label order.
+    pub fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
         let totals = catalogue.totals();
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];

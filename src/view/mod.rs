@@ -15,7 +15,7 @@ mod sample;
 mod tree;
 
 pub use assigned::Assigned;
-pub use build::ViewInput;
+pub use build::{ViewInput, assign};
 pub use catalogue::{Builder, Catalogue, Samples};
 pub use changes::{changed_names, changed_names_in};
 pub use generated::{Generated, Numbers, error_line};
