@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::chance::{Chance, false_discovery_rates};
 use crate::archive::ContentHash;
-use crate::rules::{Doubt, Router};
+use crate::rules::{Doubt, Router, two_highest};
 use crate::store::Override;
 use crate::view::{Catalogue, SampleRef};
 
@@ -412,13 +412,6 @@ impl Shower<'_> {
 
 /// The two likeliest fine labels, the first of equals; none where there are not two.
 fn first_two(probs: &[f32]) -> Option<[(u8, f32); 2]> {
-    let (mut first, mut second): (Option<(u8, f32)>, Option<(u8, f32)>) = (None, None);
-    for (label, &prob) in (0..=u8::MAX).zip(probs) {
-        if first.is_none_or(|(_, best)| prob > best) {
-            (first, second) = (Some((label, prob)), first);
-        } else if second.is_none_or(|(_, next)| prob > next) {
-            second = Some((label, prob));
-        }
-    }
-    Some([first?, second?])
+    let (first, second) = two_highest((0..=u8::MAX).zip(probs.iter().copied()))?;
+    Some([first, second?])
 }

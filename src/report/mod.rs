@@ -8,6 +8,7 @@ mod diverse;
 pub mod page;
 pub mod reliability;
 pub mod stats;
+mod stats_index;
 mod stats_page;
 mod stats_text;
 pub mod uncertain;
@@ -21,6 +22,7 @@ use crate::view::SampleRef;
 pub use bars::Style;
 pub use reliability::{Diagram, Panel};
 pub use stats::{Spread, Stats};
+pub use stats_index::IndexCounter;
 
 /// A number with commas between its thousands.
 pub fn digits(number: u64) -> String {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 
 use crate::archive::ContentHash;
+use crate::audio::Codec;
 use crate::rules::Router;
 use crate::store::Override;
 use crate::view::{Catalogue, Numbers, assign};
@@ -130,53 +131,90 @@ impl Stats {
         let assigned = assign(catalogue, router, overrides);
         let numbers = Numbers::count(catalogue, router, &assigned, labels);
         drop(assigned);
-        let mut confidences = Vec::new();
-        let mut fine_confidences = Vec::new();
-        let mut durations = Vec::new();
+        let mut counter = Counter::default();
         let mut canonical = vec![0u64; router.labels().len()];
-        let mut confidence_histogram = [0u64; CONFIDENCE_BINS];
-        let mut duration_counts = [0u64; DURATION_ENDS.len() + 1];
-        let mut errors = Errors::default();
-        let (mut packs, mut pack): (u64, Option<&[u8]>) = (0, None);
-        let (mut codecs, mut sample_rates) = (BTreeMap::new(), BTreeMap::new());
+        let mut pack: Option<&[u8]> = None;
         for sample in catalogue.samples().iter().filter(|sample| sample.is_present()) {
             // Samples are ordered by path, so that those of one pack follow each other.
             if pack != Some(sample.pack()) {
                 pack = Some(sample.pack());
-                packs += 1;
+                counter.packs += 1;
             }
             if sample.status.is_error() {
-                errors.add(sample.status.name(), sample.error.unwrap_or_default(), sample.path);
+                counter.errors.add(sample.status.name(), sample.error.unwrap_or_default(), sample.path);
             } else if let (Some(doubt), Some((_, fine))) = (router.doubt(sample.probs), sample.best_label()) {
                 let (label, confidence) = doubt.first;
                 count_at(&mut canonical, usize::from(label));
-                count_at(&mut confidence_histogram, bin_of(confidence));
-                confidences.push(f64::from(confidence));
-                fine_confidences.push(f64::from(fine));
+                counter.classified(Some(confidence), Some(fine));
             }
             if let Some(attributes) = &sample.attributes {
-                let seconds = attributes.duration_sec;
-                count_at(&mut duration_counts, DURATION_ENDS.partition_point(|end| *end <= seconds));
-                durations.push(seconds);
-                *codecs.entry(attributes.codec.as_str()).or_default() += 1;
-                *sample_rates.entry(attributes.sample_rate).or_default() += 1;
+                counter.decoded(Some(attributes.duration_sec), Some(attributes.sample_rate), Some(attributes.codec));
             }
         }
+        let canonical = router.labels().iter().cloned().zip(canonical).filter(|(_, count)| *count > 0).collect();
+        counter.finish(numbers, canonical, duplicated(catalogue))
+    }
+}
+
+/// Sums over samples.
+#[derive(Default)]
+pub(super) struct Counter {
+    classified: u64,
+    confidences: Vec<f64>,
+    fine_confidences: Vec<f64>,
+    confidence_histogram: [u64; CONFIDENCE_BINS],
+    durations: Vec<f64>,
+    duration_counts: [u64; DURATION_ENDS.len() + 1],
+    pub errors: Errors,
+    pub packs: u64,
+    codecs: BTreeMap<&'static str, u64>,
+    sample_rates: BTreeMap<u32, u64>,
+}
+
+impl Counter {
+    /// One sample was classified, with its confidences in the collected and in the fine label.
+    pub fn classified(&mut self, confidence: Option<f32>, fine: Option<f32>) {
+        self.classified += 1;
+        if let Some(confidence) = confidence {
+            count_at(&mut self.confidence_histogram, bin_of(confidence));
+            self.confidences.push(f64::from(confidence));
+        }
+        self.fine_confidences.extend(fine.map(f64::from));
+    }
+
+    /// One sample was decoded.
+    pub fn decoded(&mut self, seconds: Option<f64>, sample_rate: Option<u32>, codec: Option<Codec>) {
+        if let Some(seconds) = seconds {
+            count_at(&mut self.duration_counts, DURATION_ENDS.partition_point(|end| *end <= seconds));
+            self.durations.push(seconds);
+        }
+        codec.iter().for_each(|codec| *self.codecs.entry(codec.as_str()).or_default() += 1);
+        sample_rate.iter().for_each(|rate| *self.sample_rates.entry(*rate).or_default() += 1);
+    }
+
+    /// The statistics, with what was counted elsewhere.
+    pub fn finish(
+        mut self,
+        numbers: Numbers,
+        canonical_labels: BTreeMap<String, u64>,
+        duplicated: Duplicated,
+    ) -> Stats {
         let ends = DURATION_ENDS.into_iter().map(Some).chain([None]);
-        Self {
+        let bins = ends.zip(self.duration_counts).map(|(below, count)| DurationBin { below, count });
+        Stats {
             numbers,
-            classified: confidences.len() as u64,
-            canonical_labels: router.labels().iter().cloned().zip(canonical).filter(|(_, count)| *count > 0).collect(),
-            confidence: Spread::of(&mut confidences),
-            fine_confidence: Spread::of(&mut fine_confidences),
-            confidence_histogram,
-            duration: Spread::of(&mut durations),
-            duration_histogram: ends.zip(duration_counts).map(|(below, count)| DurationBin { below, count }).collect(),
-            errors: errors.finish(),
-            duplicated: duplicated(catalogue),
-            packs,
-            codecs,
-            sample_rates,
+            classified: self.classified,
+            canonical_labels,
+            confidence: Spread::of(&mut self.confidences),
+            fine_confidence: Spread::of(&mut self.fine_confidences),
+            confidence_histogram: self.confidence_histogram,
+            duration: Spread::of(&mut self.durations),
+            duration_histogram: bins.collect(),
+            errors: self.errors.finish(),
+            duplicated,
+            packs: self.packs,
+            codecs: self.codecs,
+            sample_rates: self.sample_rates,
         }
     }
 }
@@ -210,7 +248,7 @@ fn duplicated(catalogue: &Catalogue) -> Duplicated {
 
 /// Counts of reasons.
 #[derive(Default)]
-struct Errors(HashMap<(&'static str, String), (u64, Vec<u8>)>);
+pub(super) struct Errors(HashMap<(&'static str, String), (u64, Vec<u8>)>);
 
 /// More different reasons than so many are counted together, so that a million files with a reason each stay countable.
 const MOST_REASONS: usize = 4096;
@@ -218,7 +256,7 @@ const MOST_REASONS: usize = 4096;
 const OTHER: &str = "other";
 
 impl Errors {
-    fn add(&mut self, status: &'static str, error: &str, path: &[u8]) {
+    pub fn add(&mut self, status: &'static str, error: &str, path: &[u8]) {
         let mut key = (status, general(error));
         if self.0.len() >= MOST_REASONS && !self.0.contains_key(&key) {
             key.1 = OTHER.to_owned();

@@ -8,10 +8,10 @@ use super::stats_text::{figures, most_first};
 use super::{bytes, digits, time};
 
 impl Stats {
-    /// The page. `archive` is what it is of, `model` which model listened.
-    pub fn html(&self, archive: &str, model: &str) -> String {
+    /// The page. `archive` is what it is of, `about` the line below that.
+    pub fn html(&self, archive: &str, about: &str) -> String {
         let numbers = &self.numbers;
-        let mut page = Page::new(archive, &format!("what drumfs knows of it, heard by {model}"));
+        let mut page = Page::new(archive, about);
         let mean = self.confidence.map_or_else(|| "–".to_owned(), |spread| format!("{:.2}", spread.mean));
         page.tiles([
             (digits(numbers.samples), "samples"),

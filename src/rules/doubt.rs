@@ -28,23 +28,32 @@ impl Router {
         if probs.len() != self.fine {
             return None;
         }
-        let (mut first, mut second): (Option<(u8, f32)>, Option<(u8, f32)>) = (None, None);
-        for (label, sum) in self.groups.sums(probs) {
-            let this = (label, sum.clamp(0.0, 1.0));
-            // The first of equals, as where routing asks for the favourite.
-            if first.is_none_or(|(_, best)| sum > best) {
-                (first, second) = (Some(this), first);
-            } else if second.is_none_or(|(_, next)| sum > next) {
-                second = Some(this);
-            }
-        }
-        Some(Doubt { first: first?, second, entropy: entropy(probs) })
+        let sums = self.groups.sums(probs).map(|(label, sum)| (label, sum.clamp(0.0, 1.0)));
+        let (first, second) = two_highest(sums)?;
+        Some(Doubt { first, second, entropy: entropy(probs) })
     }
 
     /// The label that a fine label, by its place in label order, is collected under.
     pub fn collected_under(&self, fine: usize) -> Option<u8> {
         self.collected_under.get(fine).copied()
     }
+}
+
+/// A label and its probability.
+type Share = (u8, f32);
+
+/// The label with the highest value and the one with the next, the first of equals, as where routing asks for the
+/// favourite; none where there is none.
+pub(crate) fn two_highest(values: impl Iterator<Item = Share>) -> Option<(Share, Option<Share>)> {
+    let (mut first, mut second): (Option<Share>, Option<Share>) = (None, None);
+    for this in values {
+        if first.is_none_or(|(_, best)| this.1 > best) {
+            (first, second) = (Some(this), first);
+        } else if second.is_none_or(|(_, next)| this.1 > next) {
+            second = Some(this);
+        }
+    }
+    Some((first?, second))
 }
 
 #[cfg(test)]

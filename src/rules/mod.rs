@@ -26,6 +26,7 @@ mod words;
 
 pub use diff::{Diff, Move, diff};
 pub use doubt::Doubt;
+pub(crate) use doubt::two_highest;
 pub use error::{RulesError, RulesErrorKind};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};

@@ -115,3 +115,51 @@ fn an_archive_nobody_listened_to_is_told_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("drumfs index"), "{output:?}");
 }
+
+#[test]
+fn an_index_is_counted_as_it_stands_whoever_wrote_it() {
+    let mut mount = Mount::of_test_archive();
+    let index = mount.dir.path().join("index.jsonl");
+    fs::copy(mount.path("_control/index.jsonl"), &index).unwrap();
+    let known = json(&stats(&mount.archive, &mount.store, &["--json"]));
+    mount.end();
+    let of_index = |path: &std::path::Path| drumfs().args(["stats", "--json", "--index"]).arg(path).output().unwrap();
+    let counted = json(&of_index(&index));
+    for key in [
+        "samples",
+        "failed",
+        "hidden",
+        "duplicates",
+        "reasons",
+        "statuses",
+        "fine_labels",
+        "bytes",
+        "seconds",
+        "classified",
+        "errors",
+        "duplicated",
+        "codecs",
+        "sample_rates",
+        "packs",
+        "duration_histogram",
+    ] {
+        assert_eq!(counted[key], known[key], "{key}");
+    }
+    // An index does not speak of folders that are empty.
+    for (folder, count) in counted["folders"].as_object().unwrap() {
+        assert_eq!(&known["folders"][folder], count, "{folder}");
+    }
+    // A line that is none costs itself alone, and is told.
+    let mut text = fs::read(&index).unwrap();
+    text.extend_from_slice(b"{\"relative_path\": 7}\nno line\n");
+    fs::write(&index, text).unwrap();
+    let output = of_index(&index);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["samples"], known["samples"]);
+
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exchange/golden/old.jsonl");
+    let old: Value = serde_json::from_slice(&of_index(&golden).stdout).unwrap();
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert!(number(&old["samples"]) >= 8 && number(&old["classified"]) >= 3, "{old}");
+    assert!(old["folders"]["Kick"].as_u64() >= Some(1) && old["confidence"]["max"].as_f64() > Some(0.5), "{old}");
+}
