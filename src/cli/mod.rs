@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod rules;
 mod validate;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ enum Command {
     Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
+    Worker(worker::WorkerArgs),
     /// Print completions for a shell
     ///
     /// For bash: `drumfs completions bash > ~/.local/share/bash-completion/completions/drumfs`
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
+        Command::Worker(args) => worker::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

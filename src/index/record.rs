@@ -90,7 +90,7 @@ impl RecordContext<'_> {
         let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
         Record {
-            relative_path_bytes: (!is_utf8).then(|| sample.path.iter().map(|byte| format!("{byte:02x}")).collect()),
+            relative_path_bytes: (!is_utf8).then(|| bytes_to_hex(sample.path)),
             relative_path: path,
             abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
             hash: sample.hash.map(|hash| hash.to_hex()),
@@ -169,7 +169,9 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
         return Err(RecordError("a number is out of range".to_owned()));
     }
     let path = match &parsed.relative_path_bytes {
-        Some(hex) => from_hex(hex).ok_or_else(|| RecordError("`relative_path_bytes` is not hexadecimal".to_owned()))?,
+        Some(hex) => {
+            bytes_from_hex(hex).ok_or_else(|| RecordError("`relative_path_bytes` is not hexadecimal".to_owned()))?
+        }
         None => parsed.relative_path.into_bytes(),
     };
     let hash = match (&parsed.hash, &parsed.hash_algorithm) {
@@ -204,7 +206,13 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
     })
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// Bytes in hexadecimal, as `relative_path_bytes` has them.
+pub fn bytes_to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that hexadecimal digits mean; none where they are none.
+pub fn bytes_from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }
