@@ -4,7 +4,8 @@
     pip install 'ray[data]==2.60.0'
     with_ray.py ARCHIVE OUT [--jobs N] [--batch N]      writes OUT/index.jsonl
 
-A worker that was killed fails its batch, which Ray runs again (`retry_exceptions`).
+A worker that was killed is started again for its batch, up to 4 times; a process of Ray's that was killed is Ray's to
+start again, which it does by itself.
 """
 
 import argparse
@@ -28,20 +29,23 @@ def hear(batch):
     """The records of a batch of lines of the list."""
     command = [drumfs, "worker", "--root", archive, "--threads", "1"]
     lines = "\n".join(batch["line"]) + "\n"
-    said = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout
-    return {"record": said.decode().splitlines()}
+    for _ in range(4):
+        done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE)
+        if done.returncode == 0:
+            return {"record": done.stdout.decode().removesuffix("\n").split("\n")}
+    raise RuntimeError(f"drumfs worker ended with {done.returncode} four times")
 
 
 os.makedirs(out, exist_ok=True)
 listed = subprocess.run([drumfs, "worker", "--root", archive, "--list"], stdout=subprocess.PIPE, check=True).stdout
-lines = listed.decode().splitlines()
+lines = listed.decode().removesuffix("\n").split("\n")
 where = {"address": args.address} if args.address else {"num_cpus": args.jobs, "include_dashboard": False}
 ray.init(log_to_driver=False, **where)
 ray.data.DataContext.get_current().execution_options.preserve_order = True
 ray.data.DataContext.get_current().enable_progress_bars = False
 blocks = max(1, -(-len(lines) // args.batch))
 dataset = ray.data.from_items([{"line": line} for line in lines], override_num_blocks=blocks)
-dataset = dataset.map_batches(hear, batch_size=None, max_retries=4, retry_exceptions=True)
+dataset = dataset.map_batches(hear, batch_size=None)
 with open(os.path.join(out, "index.jsonl.new"), "w") as file:
     for row in dataset.iter_rows():
         file.write(row["record"] + "\n")

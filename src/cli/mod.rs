@@ -3,6 +3,7 @@
 mod background;
 mod calibrate;
 mod context;
+mod create_stub;
 pub mod features;
 mod index;
 mod known;
@@ -11,6 +12,7 @@ mod mount;
 mod output;
 mod progress;
 mod rules;
+mod schema;
 mod validate;
 mod worker;
 
@@ -58,7 +60,11 @@ enum Command {
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
     Learn(learn::LearnArgs),
+    #[command(alias = "validate-mapping")]
     Validate(validate::ValidateArgs),
+    CreateStub(create_stub::CreateStubArgs),
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     Features(features::FeaturesArgs),
     Worker(worker::WorkerArgs),
     /// Print completions for a shell
@@ -99,6 +105,8 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
+        Command::CreateStub(args) => create_stub::run(&cli.global, &args),
+        Command::Schema(command) => schema::run(&cli.global, &command),
         Command::Worker(args) => worker::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),

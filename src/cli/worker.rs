@@ -1,6 +1,5 @@
 //! `drumfs worker`: a list of files on stdin, one record a line on stdout.
 
-use std::fs;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::{Failure, Global, Outcome, output};
 use crate::archive::{ArchiveRoot, discover};
 use crate::learn;
 use crate::mount::platform;
-use crate::rules::{Router, Rules};
+use crate::rules::Router;
 use crate::worker::{Answerer, Form, Input, Options, Shard, listed, run as answer_all};
 
 /// Listen to the files of a list, one record a line on stdout, in order
@@ -43,7 +42,7 @@ pub struct WorkerArgs {
     /// What the lines are
     #[arg(long, value_enum, default_value = "auto")]
     input: InputForm,
-    /// Place samples by this rules file instead of the default rules
+    /// Place samples by this rules file [default: by the default rules, and what config.yml says of them]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// Read no list: print one, of all samples below the root (of the shard), as an indexing pass finds them
@@ -77,13 +76,7 @@ pub(super) fn run(global: &Global, args: &WorkerArgs) -> Result<Outcome, Failure
         }
         None => Arc::clone(&ear.ensemble),
     };
-    let rules = match &args.rules {
-        Some(path) => fs::read(path)
-            .map_err(|error| error.to_string())
-            .and_then(|text| Rules::parse_bytes(&text, &ear.vocabulary).map_err(|error| error.to_string()))
-            .map_err(|error| format!("{}: {error}", path.display()))?,
-        None => Rules::defaults(&ear.vocabulary),
-    };
+    let rules = ear.rules(args.rules.as_deref())?;
     log::info!("run by {}", ear.start()?);
     let form = match args.input {
         _ if args.null => Form::Paths,

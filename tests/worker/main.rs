@@ -51,7 +51,9 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 fn index_of(place: &Place) -> Vec<Vec<u8>> {
     let store = place.open().unwrap().store;
     let catalogue = drumfs::index::load(&store, ensemble()).unwrap();
-    let vocabulary = Vocabulary::drums();
+    let labels = ensemble().labels();
+    let canonical = labels.names().iter().enumerate().map(|(index, name)| (name, labels.collected_under(index)));
+    let vocabulary = Vocabulary::new(labels.names().iter().cloned(), canonical).unwrap();
     let router = Router::new(&Rules::defaults(&vocabulary), &vocabulary);
     let root = place.archive().canonicalize().unwrap();
     let context = RecordContext {
