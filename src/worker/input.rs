@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::index::record;
+use crate::exchange::PathText;
+use crate::exchange::record::from_hex;
+use crate::index::record::bytes_to_hex;
 
 /// The longest line that is read, in bytes: a record with all its probabilities has some 2,000.
 const MAX_LINE: usize = 1 << 20;
@@ -64,8 +66,8 @@ pub struct Input<R> {
 struct Json {
     relative_path_bytes: Option<String>,
     #[serde(alias = "path")]
-    relative_path: Option<String>,
-    abs_path: Option<String>,
+    relative_path: Option<PathText>,
+    abs_path: Option<PathText>,
 }
 
 impl<R: BufRead> Input<R> {
@@ -177,16 +179,14 @@ fn normal(path: &Path) -> Option<Vec<u8>> {
 
 /// The path in a line of JSON, or why there is none.
 fn json_path(line: &[u8]) -> Result<Vec<u8>, String> {
-    if let Ok(path) = serde_json::from_slice::<String>(line) {
-        return Ok(path.into_bytes());
+    if let Ok(path) = serde_json::from_slice::<PathText>(line) {
+        return Ok(path.0);
     }
     let json: Json = serde_json::from_slice(line)
         .map_err(|error| format!("not JSON with a path: {error}; where it is the name of a file, say --input paths"))?;
     match (json.relative_path_bytes, json.relative_path.or(json.abs_path)) {
-        (Some(hex), _) => {
-            record::bytes_from_hex(&hex).ok_or_else(|| "`relative_path_bytes` is not hexadecimal".to_owned())
-        }
-        (None, Some(path)) => Ok(path.into_bytes()),
+        (Some(hex), _) => from_hex(&hex).ok_or_else(|| "`relative_path_bytes` is not hexadecimal".to_owned()),
+        (None, Some(path)) => Ok(path.0),
         (None, None) => Err("JSON without `relative_path`, `path` or `abs_path`".to_owned()),
     }
 }
@@ -199,7 +199,7 @@ pub fn listed(path: &[u8]) -> Vec<u8> {
         Ok(text) if is_line(text) => path.to_vec(),
         Ok(text) => serde_json::json!({ "relative_path": text }).to_string().into_bytes(),
         Err(_) => {
-            let (text, hex) = (String::from_utf8_lossy(path), record::bytes_to_hex(path));
+            let (text, hex) = (String::from_utf8_lossy(path), bytes_to_hex(path));
             serde_json::json!({ "relative_path": text, "relative_path_bytes": hex }).to_string().into_bytes()
         }
     }
@@ -234,8 +234,12 @@ mod tests {
 {"path": "b.wav"}
 {"abs_path": "/real/archive/c.wav"}
 {"relative_path": "d\ufffd", "relative_path_bytes": "64ff"}
+{"relative_path": "d\udcff"}
 "#;
-        assert_eq!(lines(text, Form::Auto, false), [b"a.wav", b"b.wav", b"c.wav", b"d\xff".as_slice()].map(file));
+        assert_eq!(
+            lines(text, Form::Auto, false),
+            [b"a.wav", b"b.wav", b"c.wav", b"d\xff".as_slice(), b"d\xff"].map(file)
+        );
         assert_eq!(lines(b"\"e.wav\"\n", Form::Jsonl, false), [file(b"e.wav")]);
     }
 
