@@ -19,6 +19,7 @@ pub mod audio;
 pub mod classify;
 pub mod cli;
 pub mod config;
+pub mod duplicates;
 pub mod exchange;
 pub mod index;
 pub mod learn;
@@ -28,6 +29,7 @@ pub mod report;
 pub mod rules;
 pub mod store;
 pub mod view;
+pub mod worker;
 
 /// The message of a caught panic.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {

@@ -4,6 +4,8 @@ mod background;
 mod calibrate;
 mod confusions;
 mod context;
+mod create_stub;
+mod duplicates;
 pub mod features;
 mod index;
 mod known;
@@ -12,9 +14,11 @@ mod mount;
 mod output;
 mod progress;
 mod rules;
+mod schema;
 mod stats;
 mod uncertain;
 mod validate;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -61,10 +65,16 @@ enum Command {
     Stats(stats::StatsArgs),
     Uncertain(uncertain::UncertainArgs),
     Confusions(confusions::ConfusionsArgs),
+    Duplicates(duplicates::DuplicatesArgs),
     Calibrate(calibrate::CalibrateArgs),
     Learn(learn::LearnArgs),
+    #[command(alias = "validate-mapping")]
     Validate(validate::ValidateArgs),
+    CreateStub(create_stub::CreateStubArgs),
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     Features(features::FeaturesArgs),
+    Worker(worker::WorkerArgs),
     /// Print completions for a shell
     ///
     /// For bash: `drumfs completions bash > ~/.local/share/bash-completion/completions/drumfs`
@@ -103,9 +113,13 @@ pub fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&cli.global, &args),
         Command::Uncertain(args) => uncertain::run(&cli.global, &args),
         Command::Confusions(args) => confusions::run(&cli.global, &args),
+        Command::Duplicates(args) => duplicates::run(&cli.global, &args),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
+        Command::CreateStub(args) => create_stub::run(&cli.global, &args),
+        Command::Schema(command) => schema::run(&cli.global, &command),
+        Command::Worker(args) => worker::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

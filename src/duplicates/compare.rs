@@ -57,7 +57,8 @@ impl Planner {
     /// Forward and inverse transforms of a length.
     fn of(&mut self, len: usize) -> [Arc<dyn Fft<f32>>; 2] {
         let planner = self.planner.get_or_insert_with(FftPlanner::new);
-        let plan = self.plans.entry(len).or_insert_with(|| [planner.plan_fft_forward(len), planner.plan_fft_inverse(len)]);
+        let plan =
+            self.plans.entry(len).or_insert_with(|| [planner.plan_fft_forward(len), planner.plan_fft_inverse(len)]);
         plan.clone()
     }
 
@@ -86,8 +87,7 @@ impl Ear {
             return 0.0;
         }
         let rate = a.rate.min(b.rate);
-        let mut at_rate =
-            |excerpt: &Excerpt| self.resampler.resample(&excerpt.samples, excerpt.rate, rate, usize::MAX);
+        let mut at_rate = |excerpt: &Excerpt| self.resampler.resample(&excerpt.samples, excerpt.rate, rate, usize::MAX);
         let (a, b) = (at_rate(a), at_rate(b));
         let lag = self.lag(&a, &b, rate);
         // What is beside each other.
@@ -134,7 +134,8 @@ impl Ear {
             spectrum.iter().take(half).map(|bin| f64::from(bin.norm_sqr())).collect()
         };
         let (power_a, power_b) = (power(&a), power(&b));
-        let sum = |values: &[f64], from: usize, to: usize| -> f64 { values.get(from..to).unwrap_or_default().iter().sum() };
+        let sum =
+            |values: &[f64], from: usize, to: usize| -> f64 { values.get(from..to).unwrap_or_default().iter().sum() };
         let (all_a, all_b) = (sum(&power_a, 0, half), sum(&power_b, 0, half));
         let correlation = |from: usize, to: usize| {
             let scale = (sum(&power_a, from, to) * sum(&power_b, from, to)).sqrt();
@@ -209,7 +210,8 @@ mod tests {
     fn likeness(a: &[f32], rate_a: u32, b: &[f32], rate_b: u32) -> f32 {
         let mut ear = Ear::default();
         let seconds = |samples: &[f32], rate: u32| samples.len() as f64 / f64::from(rate);
-        let (a, b) = (ear.excerpt(a, rate_a, seconds(a, rate_a)).unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b)).unwrap());
+        let (a, b) =
+            (ear.excerpt(a, rate_a, seconds(a, rate_a)).unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b)).unwrap());
         let found = ear.likeness(&a, &b);
         assert!((found - ear.likeness(&b, &a)).abs() < 0.01, "the same either way");
         found
@@ -232,7 +234,8 @@ mod tests {
         // The same low tone, another noise 20 dB below it.
         let hit = |seed: u64| -> Vec<f32> {
             let noise = noise(seed, 20_000, 3000.0);
-            let tone = |n: usize| (std::f32::consts::TAU * 70.0 * n as f32 / 44_100.0).sin() * (-(n as f32) / 6000.0).exp();
+            let tone =
+                |n: usize| (std::f32::consts::TAU * 70.0 * n as f32 / 44_100.0).sin() * (-(n as f32) / 6000.0).exp();
             noise.iter().enumerate().map(|(n, x)| tone(n) + 0.1 * x).collect()
         };
         assert!(likeness(&hit(1), 44_100, &hit(2), 44_100) < 0.3);

@@ -237,8 +237,9 @@ fn signs(excerpt: &[f32], start: usize) -> ([u64; WORDS], u16) {
     const SMOOTH: [f32; 5] = [0.0625, 0.25, 0.375, 0.25, 0.0625];
     const LESS_BASS: f32 = 0.9;
     let at = |place: usize| excerpt.get(place).copied().unwrap_or(0.0);
-    let smooth =
-        |place: usize| SMOOTH.iter().enumerate().map(|(tap, weight)| weight * at((place + tap).saturating_sub(2))).sum();
+    let smooth = |place: usize| {
+        SMOOTH.iter().enumerate().map(|(tap, weight)| weight * at((place + tap).saturating_sub(2))).sum()
+    };
     let values: Vec<f32> = (0..SIGNS)
         .map(|sign| {
             let place = start + 2 * sign;

@@ -65,7 +65,7 @@ impl Confusions {
             (digits(self.overrides_against), "against the model"),
         ]);
         let examples = |examples: &[Example]| {
-            Cell::Code(examples.iter().map(|example| format!("{}  {}", labels(example), place(example))).collect())
+            Cell::Code(examples.iter().map(|example| format!("{}: {}", labels(example), place(example))).collect())
         };
         page.section("Close: the first two labels are nearly as likely", true, |page| {
             let rows: Vec<Vec<Cell>> = self

@@ -155,7 +155,10 @@ impl Duplicates {
             }
         }
         if near.unheard > 0 {
-            lines.push(format!("  {} contents could not be compared: silent, unreadable or damaged", digits(near.unheard)));
+            lines.push(format!(
+                "  {} contents could not be compared: silent, unreadable or damaged",
+                digits(near.unheard)
+            ));
         }
         lines
     }

@@ -5,6 +5,7 @@ mod chance;
 pub mod confusions;
 mod confusions_show;
 mod diverse;
+mod duplicates;
 pub mod page;
 pub mod reliability;
 pub mod stats;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::view::SampleRef;
 
 pub use bars::Style;
+pub use duplicates::Duplicates;
 pub use reliability::{Diagram, Panel};
 pub use stats::{Spread, Stats};
 pub use stats_index::IndexCounter;

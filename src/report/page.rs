@@ -18,22 +18,22 @@ body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:64rem;background:var(--gro
 font:15px/1.45 system-ui,sans-serif;font-variant-numeric:tabular-nums}\
 h1{font-size:1.5rem;margin:0 0 .2rem;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:0 0 .7rem}\
 p{margin:.2rem 0 .7rem}.faint,small,caption{color:var(--faint)}\
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;margin:1.2rem 0}\
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(max(8.5rem,22%),1fr));gap:.6rem;margin:1.2rem 0}\
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem}\
 .tile b{display:block;font-size:1.35rem;font-weight:600}.tile span{color:var(--faint);font-size:.85rem}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem;align-items:start}\
-section{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:1rem;margin:0;min-width:0}\
-section.wide{grid-column:1/-1}\
+.charts{columns:2 22rem;column-gap:1rem}\
+section{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:1rem;margin:0 0 1rem;\
+break-inside:avoid}section.wide{column-span:all;margin-top:1rem}\
 .bars{display:grid;grid-template-columns:fit-content(40%) 1fr max-content;gap:.32rem .7rem;align-items:center;margin:0}\
-.bars dt{overflow-wrap:anywhere;line-height:1.2}.bars dd{margin:0;text-align:right}.bars dd small{margin-left:.35rem}\
+.bars dt{overflow-wrap:anywhere;line-height:1.2}.bars dd{margin:0;text-align:right}.bars dd small{display:inline-block;min-width:3.6rem}\
 svg{display:block;width:100%}.bars svg{height:.8rem}.track{fill:var(--track)}.bar{fill:var(--bar)}\
 .histogram svg{height:8.5rem;border-bottom:1px solid var(--line)}\
 .axis{display:flex;justify-content:space-between;color:var(--faint);font-size:.8rem;margin-top:.25rem}\
 .axis.bins{justify-content:normal}.axis.bins span{flex:1 1 0;text-align:center;min-width:0}\
 .figures{margin:.6rem 0 0;font-size:.9rem}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}caption{text-align:left;padding-bottom:.4rem}\
+.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;min-width:34rem;font-size:.9rem}caption{text-align:left;padding-bottom:.4rem}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;border-top:1px solid var(--line)}\
-thead th{border-top:0;font-weight:600}td.number,th.number{text-align:right;white-space:nowrap}td{overflow-wrap:anywhere;min-width:4.5rem}\
+thead th{border-top:0;font-weight:600}td.number,th.number{text-align:right;white-space:nowrap}td{overflow-wrap:break-word}\
 td.number{min-width:0}.none{color:var(--faint);margin:0}code{font-size:.9em;overflow-wrap:anywhere}";
 
 /// A page that is being written.

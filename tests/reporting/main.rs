@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod common;
 mod confusions;
+mod duplicates;
 mod made;
 mod stats;
 #[path = "../support/mod.rs"]
