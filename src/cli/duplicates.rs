@@ -9,7 +9,7 @@ use super::known::Known;
 use super::progress::PassBar;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::duplicates::{Search, Step, exact};
+use crate::duplicates::{Search, Step, exact, write_alike};
 use crate::report::Duplicates;
 
 /// Find samples that are there more than once, as the same bytes or as nearly the same sound
@@ -17,7 +17,8 @@ use crate::report::Duplicates;
 /// Near ones are the same recording at another level, trimmed, at another sample rate or in another format; velocity
 /// layers and round robins are other recordings and are told apart. The first run listens to the originals for it, and
 /// keeps what it needs beside the store; a later one listens to what is new. The archive is only read. Nothing is
-/// removed: `duplicates: hide` in rules.yml hides the same bytes from the view.
+/// removed: `duplicates: hide` in rules.yml hides the same bytes from the view, `hide-near` also what was found here to be
+/// nearly the same sound (a mount takes it up when it starts).
 #[derive(Debug, Args)]
 pub struct DuplicatesArgs {
     /// The folder that holds the samples
@@ -69,7 +70,10 @@ pub(super) fn run(global: &Global, args: &DuplicatesArgs) -> Result<Outcome, Fai
         let pool = rayon::ThreadPoolBuilder::new().num_threads(ear.threads(args.threads.map(usize::from))).build()?;
         let near = pool.install(|| search.run());
         bar.finish();
-        Some(near?)
+        let near = near?;
+        write_alike(&folder, &known.catalogue, &near, args.likeness)
+            .map_err(|error| format!("{}: what was found can't be kept: {error}", folder.display()))?;
+        Some(near)
     };
     let found = Duplicates::of(&known.catalogue, &same, near.as_ref(), args.likeness);
     if args.json {

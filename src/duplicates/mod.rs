@@ -7,12 +7,14 @@
 //! the same drum is alike in the low bands and another noise in the high ones, which is what keeps velocity layers and
 //! round robins apart.
 
+mod alike;
 mod candidates;
 mod compare;
 mod kept;
 mod outline;
 mod search;
 
+pub use alike::{read as read_alike, write as write_alike};
 pub use candidates::candidates;
 pub use compare::{Ear, Excerpt};
 pub use kept::Kept;

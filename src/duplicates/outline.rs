@@ -94,7 +94,7 @@ impl Outline {
 
     /// The moments before silence.
     fn moments(&self) -> usize {
-        let moments = self.shape.as_chunks::<BANDS>().0.iter();
+        let mut moments = self.shape.as_chunks::<BANDS>().0.iter();
         moments.rposition(|bands| bands.iter().any(|&band| band > 2)).map_or(0, |last| last + 1)
     }
 

@@ -34,7 +34,7 @@ svg{display:block;width:100%}.bars svg{height:.8rem}.track{fill:var(--track)}.ba
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;min-width:34rem;font-size:.9rem}caption{text-align:left;padding-bottom:.4rem}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;border-top:1px solid var(--line)}\
 thead th{border-top:0;font-weight:600}td.number,th.number{text-align:right;white-space:nowrap}td{overflow-wrap:break-word}\
-td.number{min-width:0}.none{color:var(--faint);margin:0}code{font-size:.9em;overflow-wrap:anywhere}";
+.none{color:var(--faint);margin:0}code{font-size:.9em;overflow-wrap:anywhere}";
 
 /// A page that is being written.
 #[derive(Debug)]

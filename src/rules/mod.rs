@@ -33,7 +33,7 @@ pub use error::{RulesError, RulesErrorKind};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};
 pub use route::{FolderId, Reason, Router, Verdict};
-pub use spec::{Layout, Names, Rules, Warning};
+pub use spec::{Duplicates, Layout, Names, Rules, Warning};
 pub use subject::{ReadName, Subject};
 pub use template::{FirstRules, FirstTargets};
 pub use vocabulary::{Vocabulary, VocabularyError};

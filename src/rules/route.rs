@@ -11,7 +11,7 @@ use super::globs::Globs;
 use super::heard::{Groups, entropy, first_three, likeliest};
 use super::label_set::LabelSet;
 use super::names::NameTable;
-use super::spec::{Action, Layout, Names, Rules};
+use super::spec::{Action, Duplicates, Layout, Names, Rules};
 use super::subject::Subject;
 use super::vocabulary::Vocabulary;
 
@@ -333,6 +333,11 @@ impl Router {
     /// Whether of several samples with the same content only the first path shows.
     pub fn hide_duplicates(&self) -> bool {
         self.rules.hide_duplicates()
+    }
+
+    /// Whether of several sounds that are nearly the same only the first path shows.
+    pub fn hide_near_duplicates(&self) -> bool {
+        self.rules.duplicates() == Duplicates::HideNear
     }
 
     /// Whether a path that was opened goes on opening after its sample moved.

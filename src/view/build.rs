@@ -67,6 +67,12 @@ fn route(catalogue: &Catalogue, router: &Router, overrides: &HashMap<ContentHash
             }
         }
     }
+    if router.hide_near_duplicates() {
+        for id in catalogue.later_alike() {
+            // The same bytes are hidden with it.
+            routed[id as usize].assigned.reason = Reason::Hidden;
+        }
+    }
     routed
 }
 

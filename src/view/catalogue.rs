@@ -1,5 +1,6 @@
 //! Every sample with what was heard in it, ordered by path: what a view is made from.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use super::chunk::{Chunk, Totals};
 use super::ino::Ino;
 use super::numbers::ByIno;
 use super::sample::{Sample, SampleRef, name_of};
+use crate::archive::ContentHash;
 use crate::rules::ReadName;
 
 /// How many samples are packed together. A change of one copies so many.
@@ -26,7 +28,12 @@ pub struct Catalogue {
     by_hash_digest: OnceLock<u64>,
     by_name: OnceLock<Arc<[u32]>>,
     totals: OnceLock<Totals>,
+    alike: Arc<Alike>,
 }
+
+/// Contents that are nearly the same sound: the number of the group of each.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Alike(pub HashMap<ContentHash, u32>);
 
 /// The samples of a catalogue, packed.
 #[derive(Debug, Default, Clone)]
@@ -232,15 +239,32 @@ impl Catalogue {
         let same_paths = all.len() == self.chunks.all.len()
             && all.iter().zip(&self.chunks.all).all(|(new, old)| Arc::ptr_eq(new, old) || new.has_paths_of(old));
         if !same_paths {
-            return Self::of_chunks(all);
+            return Self { alike: Arc::clone(&self.alike), ..Self::of_chunks(all) };
         }
         // Ids are what they were.
         Self {
             chunks: Chunks::new(all),
             by_ino: Arc::clone(&self.by_ino),
             by_name: self.by_name.clone(),
+            alike: Arc::clone(&self.alike),
             ..Self::default()
         }
+    }
+
+    /// This catalogue, knowing which contents are nearly the same sound. A changed one knows it as well.
+    pub fn with_alike(self, alike: Alike) -> Self {
+        Self { alike: Arc::new(alike), ..self }
+    }
+
+    /// One present sample of each content that is nearly the same sound as another which stands first by path.
+    pub(super) fn later_alike(&self) -> Vec<u32> {
+        let mut alike: Vec<(u32, u32)> = Vec::new();
+        if !self.alike.0.is_empty() {
+            let group = |id: u32| self.sample(id).hash.and_then(|hash| self.alike.0.get(&hash).copied());
+            alike.extend(self.by_hash().iter().filter_map(|&id| Some((group(id)?, id))));
+        }
+        alike.sort_unstable();
+        alike.chunk_by(|a, b| a.0 == b.0).flat_map(|group| group.iter().skip(1).map(|(_, id)| *id)).collect()
     }
 
     /// The samples, ordered by path bytes. A sample's place in it is its id.

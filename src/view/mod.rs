@@ -16,7 +16,7 @@ mod tree;
 
 pub use assigned::Assigned;
 pub use build::{ViewInput, assign};
-pub use catalogue::{Builder, Catalogue, Samples};
+pub use catalogue::{Alike, Builder, Catalogue, Samples};
 pub use changes::{changed_names, changed_names_in};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
