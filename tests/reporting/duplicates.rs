@@ -130,3 +130,41 @@ fn the_answer_is_the_same_while_a_mount_has_the_store_and_whatever_the_threads()
     fs::write(mount.store.join("outlines.bin"), b"no outlines").unwrap();
     assert_eq!(run(&mount.archive, &mount.store, &["--threads", "1"])["near"], mounted["near"], "{}", other.display());
 }
+
+#[test]
+fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
+    let place = kits();
+    place.put("other/late again.wav", &fs::read(place.archive().join("other/late.wav")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    fs::rename(place.archive(), dir.path().join("archive")).unwrap();
+    let mut mount = Mount::start(dir);
+    let hidden = |mount: &Mount| -> Vec<String> {
+        let records = mount.index().into_iter().filter(|record| record["assigned_reason"] == "hidden");
+        records.map(|record| record["relative_path"].as_str().unwrap().to_owned()).collect()
+    };
+    fs::write(mount.rules(), "duplicates: hide-near\n").unwrap();
+    assert_eq!(
+        hidden(&mount),
+        ["other/late.wav", "other/same.wav"],
+        "nothing near is known: the same bytes are hidden"
+    );
+    run(&mount.archive, &mount.store, &[]);
+    mount.end();
+    mount.mount_again();
+    let near = [
+        "other/late again.wav",
+        "other/late.wav",
+        "other/quieter.wav",
+        "other/same.wav",
+        "other/short.wav",
+        "other/slow.wav",
+    ];
+    assert_eq!(hidden(&mount), near);
+    // They are still there under the name that never changes, and shown when the rules say so.
+    let slow = mount.index().into_iter().find(|record| record["relative_path"] == "other/slow.wav").unwrap();
+    assert!(mount.path(format!("_by-id/{}.wav", slow["hash"].as_str().unwrap())).exists());
+    fs::write(mount.rules(), "duplicates: hide\n").unwrap();
+    assert_eq!(hidden(&mount), ["other/late.wav", "other/same.wav"]);
+    fs::write(mount.rules(), "duplicates: show\n").unwrap();
+    assert!(hidden(&mount).is_empty());
+}
