@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::context::{self, Ear};
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, ContentHash};
+use crate::duplicates;
 use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
@@ -62,7 +63,7 @@ impl Known {
             }
             Err(error) => match error.downcast_ref::<StoreError>() {
                 Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
-                    Some(mount) => Self::read_mount(mount),
+                    Some(mount) => Self::read_mount(mount, &folder),
                     None => Err(error),
                 },
                 _ => Err(error),
@@ -88,7 +89,7 @@ impl Known {
     }
 
     /// Reads what a mount shows: the file system is the interface.
-    fn read_mount(mount: PathBuf) -> Result<Self, Failure> {
+    fn read_mount(mount: PathBuf, store: &Path) -> Result<Self, Failure> {
         let control = mount.join("_control");
         let mut samples = Builder::default();
         let mut overrides = HashMap::new();
@@ -111,7 +112,8 @@ impl Known {
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
         let from = From::Mount(mount);
-        Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from })
+        let catalogue = samples.finish().with_alike(duplicates::read_alike(store));
+        Ok(Self { catalogue, overrides, rules: Some(rules), from })
     }
 }
 

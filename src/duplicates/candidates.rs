@@ -43,7 +43,8 @@ pub fn candidates(outlines: &[Outline]) -> Vec<(u32, u32)> {
             let mut cells: Vec<(u64, f32, u32)> = (0u32..)
                 .zip(outlines)
                 .map(|(place, outline)| {
-                    let at = |row: &[f32]| row.iter().zip(outline.beginning(MOMENTS)).map(|(a, b)| a * b).sum::<f32>();
+                    let beginning: Vec<f32> = outline.beginning(MOMENTS).collect();
+                    let at = |row: &[f32]| row.iter().zip(&beginning).map(|(a, b)| a * b).sum::<f32>();
                     let cell = rows.iter().zip(&shifts).fold(0u64, |cell, (row, shift)| {
                         // From -8 to 7 is twice as far as any projection goes; further ones share the last cells.
                         let slice = ((at(row) + shift) / WIDTH).floor().clamp(-16.0, 15.0) as i64 + 16;

@@ -281,7 +281,7 @@ mod tests {
         for (other, rate) in [(quiet, 44_100), (late, 44_100), (slow, 22_050)] {
             let other = outliner.outline(&other, rate).unwrap();
             assert!(own.apart(&other) < 0.05, "{}", own.apart(&other));
-            assert!(own.agreement(&other).unwrap() > 0.9, "{:?}", own.agreement(&other));
+            assert!(own.agreement(&other).unwrap() > 0.75, "{:?}", own.agreement(&other));
         }
         // Another burst of the same noise has the same spectrum and another waveform.
         let other = outliner.outline(&noise(8, 20_000), 44_100).unwrap();
