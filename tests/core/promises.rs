@@ -75,6 +75,26 @@ fn what_was_heard_of_an_older_content_does_not_take_back_the_size_that_an_open_h
     assert_eq!(bench.core().getattr(ino).unwrap().size, 100, "nothing is in the way of what comes later");
 }
 
+/// A program has opened a file, another one opens it after it was replaced, and only then the first one reads: the kernel
+/// keeps what it is given, and would show bytes of before to whoever comes after.
+#[test]
+fn bytes_of_before_that_the_kernel_is_given_after_a_sample_was_replaced_are_called_back() {
+    let bench = heard();
+    let (ino, other) = (bench.find("Kick/a/one.wav").unwrap(), bench.find("Kick/a/two.wav").unwrap());
+    let old = bench.open(ino, READ).unwrap().handle;
+    let fresh = bench.original(b"fresh");
+    std::fs::write(&fresh, [1; 2000]).unwrap();
+    std::fs::rename(fresh, bench.original(b"a/one.wav")).unwrap();
+    let new = bench.open(ino, READ).unwrap().handle;
+    assert_eq!(bench.told(), [ino], "it was replaced");
+    assert_eq!(bench.core().read(ino, new, 0, 100).unwrap(), [1; 100]);
+    let steady = bench.open(other, READ).unwrap().handle;
+    bench.core().read(other, steady, 0, 100).unwrap();
+    assert_eq!(bench.told(), [] as [u64; 0], "what is shown may be kept");
+    assert_eq!(bench.core().read(ino, old, 0, 100).unwrap(), [0; 100]);
+    assert_eq!(bench.told(), [ino], "what was read is of before");
+}
+
 #[test]
 fn rescan_asks_for_a_pass_and_reads_as_what_it_is_for() {
     let bench = heard();
