@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{Analyses, Judgement, Status, judge, snapshot};
 use crate::archive::ContentHash;
 use crate::audio::Attributes;
-use crate::classify::{Classifier, Ensemble};
+use crate::classify::Ensemble;
 use crate::store::{Known, SampleEntry, Store, StoreError};
 use crate::view::{Builder, Catalogue, Sample, SampleRef};
 
@@ -223,7 +223,10 @@ fn gather(store: &Store, ensemble: &Ensemble, hashes: &[Option<ContentHash>]) ->
     let places = (0u32..).zip(hashes).filter(|(_, hash)| hash.is_some());
     let mut order: Vec<u32> = places.map(|(place, _)| place).collect();
     order.par_sort_unstable_by_key(|&place| hashes.get(place as usize));
-    let models: Vec<&str> = ensemble.models().map(Classifier::model_id).collect();
+    // Only a learnt head looks at what went into a model's last layer.
+    let members = ensemble.members().iter().map(|member| (member.classifier().model_id(), member.head().is_some()));
+    let gate = ensemble.gate().map(|gate| (gate.classifier().model_id(), false));
+    let models: Vec<(&str, bool)> = members.chain(gate).collect();
     let voters = ensemble.members().len();
     let all: Mutex<Vec<Option<Told>>> = Mutex::new(Vec::new());
     let locked = || all.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,18 +2,35 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use sled::{IVec, Iter};
 
 use super::trees::Trees;
 use super::{Store, StoreError};
 use crate::archive::ContentHash;
-use crate::index::Analysis;
+use crate::audio::Attributes;
+use crate::index::{Analysis, Status};
 
 /// Where it is kept what a model heard in a content. Analyses are ordered as [`ContentHash`] is.
 pub(super) fn analysis_key(hash: &ContentHash, model: &str) -> Vec<u8> {
     let mut key = hash.key();
     key.extend_from_slice(model.as_bytes());
     key
+}
+
+/// An [`Analysis`] up to its last field, which is the longest and mostly not needed.
+#[derive(Deserialize)]
+struct Bare {
+    status: Status,
+    error: Option<String>,
+    attributes: Option<Attributes>,
+    logits: Vec<f32>,
+}
+
+impl From<Bare> for Analysis {
+    fn from(Bare { status, error, attributes, logits }: Bare) -> Self {
+        Self { status, error, attributes, logits, embedding: None }
+    }
 }
 
 /// So many entries of contents that nobody asks for are passed over before the next one that is asked for is looked up.
@@ -42,14 +59,15 @@ impl Store {
     }
 
     /// What each of `models` heard in these contents, one item for each, which come in the order of [`ContentHash`] and
-    /// each once. Of many that lie close to each other this is much faster than [`Store::analysis`].
+    /// each once. A model is given by its id and whether its embedding is wanted. Of many contents that lie close to each
+    /// other this is much faster than [`Store::analysis`].
     ///
     /// # Errors
     /// Each item where the store can't be read.
     pub fn analyses_in_order<'a>(
         &'a self,
         contents: impl Iterator<Item = ContentHash> + 'a,
-        models: &'a [&'a str],
+        models: &'a [(&'a str, bool)],
     ) -> impl Iterator<Item = Result<Vec<Option<Analysis>>, StoreError>> + 'a {
         let mut reading: Option<Reading> = None;
         contents.map(move |content| self.next_heard(&mut reading, &content, models))
@@ -59,7 +77,7 @@ impl Store {
         &self,
         reading: &mut Option<Reading>,
         content: &ContentHash,
-        models: &[&str],
+        models: &[(&str, bool)],
     ) -> Result<Vec<Option<Analysis>>, StoreError> {
         let key = content.key();
         let mut heard = vec![None; models.len()];
@@ -80,8 +98,14 @@ impl Store {
             match first {
                 Some((at, value)) if at.starts_with(&key) => {
                     let model = &at[key.len()..];
-                    for (slot, _) in heard.iter_mut().zip(models).filter(|(_, known)| known.as_bytes() == model) {
-                        *slot = Some(self.decode(value)?);
+                    for (slot, (id, whole)) in heard.iter_mut().zip(models) {
+                        if id.as_bytes() == model {
+                            *slot = Some(if *whole {
+                                self.decode(value)?
+                            } else {
+                                self.decode_start::<Bare>(value)?.into()
+                            });
+                        }
                     }
                 }
                 Some((at, _)) if at[..] < key[..] => passed += 1,

@@ -235,6 +235,11 @@ impl Store {
         postcard::from_bytes(bytes).map_err(|error| self.damaged(&error))
     }
 
+    /// Decodes what stands at the beginning.
+    pub(super) fn decode_start<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        postcard::take_from_bytes(bytes).map(|(value, _)| value).map_err(|error| self.damaged(&error))
+    }
+
     fn damaged(&self, error: &postcard::Error) -> StoreError {
         StoreError::Damaged { path: self.folder().to_owned(), reason: format!("a record: {error}") }
     }
