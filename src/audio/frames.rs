@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::vector::{Eight, Vector, side_by_side};
+
 /// Tables for windows of one length at one sample rate.
 pub(super) struct FramePlan {
     rate: u32,
@@ -107,6 +109,43 @@ impl Frames {
         }
         plan.transform.process_with_scratch(&mut self.pair, &mut self.scratch);
         split_pair(&self.pair, &mut self.power);
+    }
+}
+
+/// Spectra of up to eight windows, in both orders.
+#[derive(Default)]
+pub(super) struct Group {
+    /// Power spectra, one window after the other. Of fewer than eight windows the others are those of an earlier group.
+    pub rows: [Vec<f32>; Eight::LANES],
+    /// The same side by side, one `Eight` a bin: what is summed over bins is summed for eight windows at once, and in no
+    /// vector's lanes across.
+    pub lanes: Vec<Eight>,
+}
+
+impl Group {
+    /// Makes room for windows of `plan`.
+    pub fn begin(&mut self, plan: &FramePlan) {
+        for row in &mut self.rows {
+            row.resize(plan.bins(), 0.0);
+        }
+    }
+
+    /// Transforms the windows that start at `starts`, at most eight; samples are multiplied with `gain`.
+    #[inline(always)]
+    pub fn transform<V: Vector>(
+        &mut self,
+        frames: &mut Frames,
+        plan: &FramePlan,
+        samples: &[f32],
+        starts: &[i64],
+        gain: f32,
+    ) {
+        let (pairs, _) = self.rows.as_chunks_mut::<2>();
+        for (rows, starts) in pairs.iter_mut().zip(starts.chunks(2)) {
+            frames.transform(plan, samples, [starts.first().copied(), starts.get(1).copied()], gain);
+            std::mem::swap(rows, &mut frames.power);
+        }
+        side_by_side::<V>(&self.rows, &mut self.lanes);
     }
 }
 
