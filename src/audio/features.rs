@@ -175,7 +175,7 @@ impl Extractor {
 
     #[inline(always)]
     fn extract_with<V: Vector>(&mut self, samples: &[f32], rate: u32) -> Sound {
-        let extent = Extent::of(samples, rate);
+        let extent = Extent::of::<V>(samples, rate);
         let too_short = (samples.len() as f64) < SHORTEST_SEC * f64::from(rate);
         if extent.peak < SILENT_PEAK || rate == 0 {
             let unheard = if too_short { Unheard::TooShort } else { Unheard::Silent };
@@ -272,10 +272,14 @@ pub(super) fn log_picture<const BANDS: usize>(
     values.resize(first + BANDS * frames, 0.0);
     let picture = &mut values[first..];
     for (frame, energies) in energies.iter().enumerate().take(frames) {
-        for (band, &energy) in energies.iter().enumerate() {
-            if energy > least {
-                picture[band * frames + frame] = log2(energy / least) * scale;
-            }
+        // Of what is not above the least it is 0; without a branch the whole frame is done at once.
+        let mut column = *energies;
+        for value in &mut column {
+            let above = if *value > least { *value } else { least };
+            *value = log2(above / least) * scale;
+        }
+        for (band, value) in column.into_iter().enumerate() {
+            picture[band * frames + frame] = value;
         }
     }
 }
@@ -305,26 +309,26 @@ struct Extent {
 
 impl Extent {
     #[inline(always)]
-    fn of(samples: &[f32], rate: u32) -> Self {
+    fn of<V: Vector>(samples: &[f32], rate: u32) -> Self {
         // Blocks of a millisecond: peaks first, then only the two blocks that matter are looked into.
         let block = (rate as usize / 1000).max(1);
         let mut squares = 0f64;
         let mut peak = 0f32;
         for chunk in samples.chunks(1024) {
             let (eights, rest) = chunk.as_chunks::<8>();
-            let mut sums = [0f32; 8];
-            let mut peaks = [0f32; 8];
+            let mut sums = V::splat(0.0);
+            let mut peaks = V::splat(0.0);
             for eight in eights {
-                for lane in 0..8 {
-                    sums[lane] += eight[lane] * eight[lane];
-                    let size = eight[lane].abs();
-                    // Not `f32::max`, whose care for NaN costs more than the comparison.
-                    peaks[lane] = if size > peaks[lane] { size } else { peaks[lane] };
-                }
+                let values = V::load(eight);
+                sums = sums.add(values.mul(values));
+                peaks = peaks.larger_size(values);
             }
-            squares += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+            let [mut sum, mut most] = [Eight::ZERO; 2];
+            sums.store(&mut sum.0);
+            peaks.store(&mut most.0);
+            squares += sum.0.iter().map(|&sum| f64::from(sum)).sum::<f64>();
             squares += rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
-            peak = peaks.iter().chain(rest).fold(peak, |max, &x| max.max(x.abs()));
+            peak = most.0.iter().chain(rest).fold(peak, |max, &x| max.max(x.abs()));
         }
         if !squares.is_finite() {
             // Samples beyond 1e19 square to infinity in single precision.

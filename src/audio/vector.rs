@@ -21,6 +21,8 @@ pub(super) trait Vector: Copy {
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
+    /// The larger one of `self`, which is not negative, and the size of `other`.
+    fn larger_size(self, other: Self) -> Self;
     /// Rows for columns.
     fn transpose(rows: [Self; Eight::LANES]) -> [Self; Eight::LANES];
 }
@@ -94,6 +96,12 @@ impl Vector for Plain {
     }
 
     #[inline(always)]
+    fn larger_size(self, other: Self) -> Self {
+        // Not `f32::max`, whose care for NaN costs more than the comparison.
+        self.zip(other, |a, b| if b.abs() > a { b.abs() } else { a })
+    }
+
+    #[inline(always)]
     fn transpose(rows: [Self; Eight::LANES]) -> [Self; Eight::LANES] {
         std::array::from_fn(|column| Self(std::array::from_fn(|row| rows[row].0[column])))
     }
@@ -149,6 +157,12 @@ mod wide {
         fn sqrt(self) -> Self {
             // SAFETY: as in `splat`.
             Self(unsafe { _mm256_sqrt_ps(self.0) })
+        }
+
+        #[inline(always)]
+        fn larger_size(self, other: Self) -> Self {
+            // SAFETY: as in `splat`.
+            Self(unsafe { _mm256_max_ps(self.0, _mm256_andnot_ps(_mm256_set1_ps(-0.0), other.0)) })
         }
 
         #[inline(always)]
