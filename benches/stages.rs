@@ -86,7 +86,7 @@ fn hear(ear: &mut Ear, paths: &[PathBuf], stage: &str) -> usize {
         let sound = ear.extractor.extract(decoded.samples, decoded.sample_rate);
         prepared.extend(std::hint::black_box(sound).features);
     }
-    let listens = |features: &Features| stage != "model" || ear.session.logits(features.as_slice()).is_ok();
+    let mut listens = |features: &Features| stage != "model" || ear.session.logits(features.as_slice()).is_ok();
     heard + prepared.iter().filter(|features| listens(features)).count()
 }
 
