@@ -33,7 +33,9 @@ sys.path.insert(0, os.path.dirname(HERE))
 import common  # noqa: E402
 from common import say  # noqa: E402
 
-ENGINES = ["index", "worker", "parallel", "array", "spark", "ray"]
+NAMES = {"index": "drumfs index", "worker": "one drumfs worker", "parallel": "GNU parallel", "array": "an array of 16 shards",
+         "spark": "PySpark", "ray": "Ray Data"}
+ENGINES = list(NAMES)
 
 
 def command_of(engine, args, drumfs, out):
@@ -129,13 +131,18 @@ def lines_of(engine, args, drumfs, out):
     return final
 
 
+def size_of(folder):
+    """The bytes of all files below a folder."""
+    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
+
+
 def measure(args):
     drumfs = common.drumfs_binary(args.drumfs)
     files = int(subprocess.run(f'"{drumfs}" worker --root "{args.archive}" --list | wc -l', shell=True,
                                stdout=subprocess.PIPE, check=True).stdout)
     engines = [engine for engine in ENGINES if engine in args.only]
     result = {"machine": common.machine(drumfs, args.archive), "files": files, "jobs": args.jobs, "rounds": [],
-              "index_bytes": None, "killed": {}}
+              "killed": {}}
     with common.scratch(args.work) as work:
         for number in range(args.rounds):
             seconds, cpu = {}, {}
@@ -148,6 +155,9 @@ def measure(args):
                 say(f"round {number + 1}: {engine}: {files / seconds[engine]:.0f} files/s")
             reference = lines_of("index", args, drumfs, os.path.join(work, f"index-{number}"))
             result["index_bytes"] = os.path.getsize(reference)
+            result["gzip_bytes"] = int(subprocess.run(f'gzip -c "{reference}" | wc -c', shell=True, stdout=subprocess.PIPE,
+                                                      check=True).stdout)
+            result["store_bytes"] = size_of(os.path.join(work, f"index-{number}", "store"))
             for engine in engines:
                 if engine != "index":
                     found = lines_of(engine, args, drumfs, os.path.join(work, f"{engine}-{number}"))
@@ -160,19 +170,49 @@ def measure(args):
     return result
 
 
-def table(result, markdown):
+MANY = 100_000_000
+MACHINES = [1, 10, 100]
+
+
+def tables(result, markdown):
+    """Both tables: what each engine costs, and what very many sounds would cost by that."""
+    return engines_table(result, markdown) + "\n\n" + estimate_table(result, markdown)
+
+
+def of_rounds(result, key, engine):
+    return [a_round[key][engine] for a_round in result["rounds"] if engine in a_round[key]]
+
+
+def engines_table(result, markdown):
     files, rows = result["files"], []
     for engine in ENGINES:
-        seconds = [a_round["seconds"][engine] for a_round in result["rounds"] if engine in a_round["seconds"]]
-        if not seconds:
-            continue
-        cpu = [a_round["cpu_seconds"][engine] for a_round in result["rounds"]]
-        ratios = [a_round["seconds"][engine] / a_round["seconds"]["index"] for a_round in result["rounds"]]
-        # Processes of Ray's are not its client's children: their time is not known.
-        cpu_cell = common.digits(common.median(cpu) / files * 1e6) if engine != "ray" else ""
-        rows.append([engine, common.spread([files / s for s in seconds]), common.spread(ratios), cpu_cell,
-                     result["killed"].get(engine, "")])
-    return common.table(["", "files/s", "time beside `drumfs index`", "CPU µs a file", "workers killed"], rows, markdown)
+        seconds, plain = of_rounds(result, "seconds", engine), of_rounds(result, "seconds", "index")
+        if seconds:
+            cpu = of_rounds(result, "cpu_seconds", engine)
+            # Processes of Ray's are not its client's children: their time is not known.
+            cpu_cell = common.digits(common.median(cpu) / files * 1e6) if engine != "ray" else ""
+            rows.append([NAMES[engine], common.spread([files / s for s in seconds]),
+                         common.spread([s / p for s, p in zip(seconds, plain)]), cpu_cell,
+                         result["killed"].get(engine, "")])
+    head = [f"{files:,} files, {result['jobs']} at a time", "files/s", "time beside `drumfs index`", "CPU µs a file",
+            "workers killed"]
+    return common.table(head, rows, markdown)
+
+
+def estimate_table(result, markdown):
+    """Start-up counts as if it grew with the files, which is more than it does."""
+    files, jobs, rows = result["files"], result["jobs"], []
+    times = MANY / files
+    for engine in ENGINES[1:]:
+        seconds = of_rounds(result, "seconds", engine)
+        if seconds:
+            hours = common.median(seconds) * times / 3600
+            rows.append([NAMES[engine], common.digits(hours * jobs), *[common.digits(hours / n) for n in MACHINES]])
+    head = [f"{MANY:,} sounds", "core-hours", *[f"hours on {n} machine{'s' * (n > 1)} of {jobs} cores" for n in MACHINES]]
+    sizes = [["index.jsonl", "index_bytes"], ["index.jsonl.gz", "gzip_bytes"], ["the store", "store_bytes"]]
+    rows_of_size = [[name, common.digits(result[key] / files), f"{result[key] * times / 1e9:.0f}"] for name, key in sizes]
+    return (common.table(head, rows, markdown) + "\n\n"
+            + common.table([f"{MANY:,} sounds", "bytes each", "GB"], rows_of_size, markdown))
 
 
 def main():
@@ -197,9 +237,8 @@ def main():
         result = measure(args)
         common.write_json(args.json, result)
     say(json.dumps(result["machine"]))
-    say(f"{result['files']} files, {result['jobs']} at a time, {len(result['rounds'])} rounds; all said the same; the "
-        f"index has {result['index_bytes'] / result['files']:.0f} bytes a file")
-    print(table(result, args.markdown))
+    say(f"{len(result['rounds'])} rounds; in each of them all said the same")
+    print(tables(result, args.markdown))
 
 
 if __name__ == "__main__":
