@@ -10,8 +10,9 @@
 Each round runs, one after the other and in alternating order: `drumfs index` with a fresh store; one bare `drumfs worker`;
 GNU parallel; an array of shards (a loop that stands in for Slurm); PySpark; Ray Data. Each has as many processes or threads
 that listen as --jobs says, and is timed as a whole, start-up included. The lines of each are compared with the index that
-`drumfs export` writes of the indexed store: all of them, every field. With --kill one worker of each engine is killed (-9)
-in the middle of the first round, and the result has to be the same all the same.
+`drumfs export` writes of the indexed store: all of them, every field. One result is imported into a fresh store; then
+nothing is left to hear, and the index is the same but for the rounding of probabilities. With --kill one worker of each
+engine is killed (-9) in the middle of the first round, and the result has to be the same all the same.
 
 A table on stderr, JSON in --json. --only takes some of them; --from FILE prints an earlier table, --markdown in Markdown.
 """
@@ -136,6 +137,38 @@ def size_of(folder):
     return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
 
 
+def fields_of(path):
+    """Records by path, their probabilities apart."""
+    with open(path, "rb") as file:
+        for line in file:
+            record = json.loads(line)
+            numbers = [*record.pop("probs"), *[n for _, n in record["topk"]]]
+            numbers += [record.pop(key) or 0 for key in ("conf_top1", "assigned_confidence")]
+            record["topk"] = [label for label, _ in record["topk"]]
+            yield record, numbers
+
+
+def import_and_compare(args, drumfs, records, reference, work):
+    """Imports records into a fresh store, and says how far the probabilities of its index are from the reference's: the
+    store keeps logits, which are worked out from probabilities and rounded. Everything else has to be the same."""
+    store, found = os.path.join(work, "imported"), os.path.join(work, "imported.jsonl")
+    subprocess.run([drumfs, "import", args.archive, records, "--store", store], check=True, stdout=subprocess.DEVNULL)
+    again, _ = common.index(drumfs, args.archive, store)
+    if again["heard"]:
+        sys.exit(f"{again['heard']} files were heard again after the import")
+    with open(found, "wb") as file:
+        export = [drumfs, "export", args.archive, "--store", store, "--format", "jsonl"]
+        subprocess.run(export, stdout=file, check=True)
+    subprocess.run(["sort", "-o", found, found], env=os.environ | {"LC_ALL": "C"}, check=True)
+    furthest = 0
+    for (one, numbers), (other, others) in zip(fields_of(found), fields_of(reference), strict=True):
+        if one != other:
+            sys.exit(f"after the import {one} is not {other}")
+        furthest = max([furthest, *[abs(a - b) for a, b in zip(numbers, others, strict=True)]])
+    shutil.rmtree(store)
+    return furthest
+
+
 def measure(args):
     drumfs = common.drumfs_binary(args.drumfs)
     files = int(subprocess.run(f'"{drumfs}" worker --root "{args.archive}" --list | wc -l', shell=True,
@@ -163,6 +196,9 @@ def measure(args):
                     found = lines_of(engine, args, drumfs, os.path.join(work, f"{engine}-{number}"))
                     if not filecmp.cmp(reference, found, shallow=False):
                         sys.exit(f"{engine} does not say what the index says: diff {reference} {found}")
+            if number == 0 and len(engines) > 1:
+                records = os.path.join(work, f"{engines[-1]}-0", "index.jsonl")
+                result["import_off_by"] = import_and_compare(args, drumfs, records, reference, work)
             for engine in engines:
                 shutil.rmtree(os.path.join(work, f"{engine}-{number}"))
             result["rounds"].append({"seconds": seconds, "cpu_seconds": cpu})
@@ -237,7 +273,8 @@ def main():
         result = measure(args)
         common.write_json(args.json, result)
     say(json.dumps(result["machine"]))
-    say(f"{len(result['rounds'])} rounds; in each of them all said the same")
+    say(f"{len(result['rounds'])} rounds; in each of them all said the same; after an import probabilities were off by "
+        f"{result.get('import_off_by', 0):.1e} at most")
     print(tables(result, args.markdown))
 
 
