@@ -60,6 +60,7 @@ impl Unmounted {
             backend: String::new(),
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
+            first_rules: None,
         };
         let loaded = Keeper::load(Arc::clone(&root), store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();
