@@ -10,8 +10,9 @@
 Each round runs, one after the other and in alternating order: `drumfs index` with a fresh store; one bare `drumfs worker`;
 GNU parallel; an array of shards (a loop that stands in for Slurm); PySpark; Ray Data. Each has as many processes or threads
 that listen as --jobs says, and is timed as a whole, start-up included. The lines of each are compared with the index that
-`drumfs export` writes of the indexed store: all of them, every field. With --kill one worker of each engine is killed (-9)
-in the middle of the first round, and the result has to be the same all the same.
+`drumfs export` writes of the indexed store: all of them, every field. One result is imported into a fresh store; then
+nothing is left to hear, and the index is the same but for the rounding of probabilities. With --kill one worker of each
+engine is killed (-9) in the middle of the first round, and the result has to be the same all the same.
 
 A table on stderr, JSON in --json. --only takes some of them; --from FILE prints an earlier table, --markdown in Markdown.
 """
@@ -33,7 +34,9 @@ sys.path.insert(0, os.path.dirname(HERE))
 import common  # noqa: E402
 from common import say  # noqa: E402
 
-ENGINES = ["index", "worker", "parallel", "array", "spark", "ray"]
+NAMES = {"index": "drumfs index", "worker": "one drumfs worker", "parallel": "GNU parallel", "array": "an array of 16 shards",
+         "spark": "PySpark", "ray": "Ray Data"}
+ENGINES = list(NAMES)
 
 
 def command_of(engine, args, drumfs, out):
@@ -129,13 +132,50 @@ def lines_of(engine, args, drumfs, out):
     return final
 
 
+def size_of(folder):
+    """The bytes of all files below a folder."""
+    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
+
+
+def fields_of(path):
+    """Records by path, their probabilities apart."""
+    with open(path, "rb") as file:
+        for line in file:
+            record = json.loads(line)
+            numbers = [*record.pop("probs"), *[n for _, n in record["topk"]]]
+            numbers += [record.pop(key) or 0 for key in ("conf_top1", "assigned_confidence")]
+            record["topk"] = [label for label, _ in record["topk"]]
+            yield record, numbers
+
+
+def import_and_compare(args, drumfs, records, reference, work):
+    """Imports records into a fresh store, and says how far the probabilities of its index are from the reference's: the
+    store keeps logits, which are worked out from probabilities and rounded. Everything else has to be the same."""
+    store, found = os.path.join(work, "imported"), os.path.join(work, "imported.jsonl")
+    subprocess.run([drumfs, "import", args.archive, records, "--store", store], check=True, stdout=subprocess.DEVNULL)
+    again, _ = common.index(drumfs, args.archive, store)
+    if again["heard"]:
+        sys.exit(f"{again['heard']} files were heard again after the import")
+    with open(found, "wb") as file:
+        export = [drumfs, "export", args.archive, "--store", store, "--format", "jsonl"]
+        subprocess.run(export, stdout=file, check=True)
+    subprocess.run(["sort", "-o", found, found], env=os.environ | {"LC_ALL": "C"}, check=True)
+    furthest = 0
+    for (one, numbers), (other, others) in zip(fields_of(found), fields_of(reference), strict=True):
+        if one != other:
+            sys.exit(f"after the import {one} is not {other}")
+        furthest = max([furthest, *[abs(a - b) for a, b in zip(numbers, others, strict=True)]])
+    shutil.rmtree(store)
+    return furthest
+
+
 def measure(args):
     drumfs = common.drumfs_binary(args.drumfs)
     files = int(subprocess.run(f'"{drumfs}" worker --root "{args.archive}" --list | wc -l', shell=True,
                                stdout=subprocess.PIPE, check=True).stdout)
     engines = [engine for engine in ENGINES if engine in args.only]
     result = {"machine": common.machine(drumfs, args.archive), "files": files, "jobs": args.jobs, "rounds": [],
-              "index_bytes": None, "killed": {}}
+              "killed": {}}
     with common.scratch(args.work) as work:
         for number in range(args.rounds):
             seconds, cpu = {}, {}
@@ -148,11 +188,17 @@ def measure(args):
                 say(f"round {number + 1}: {engine}: {files / seconds[engine]:.0f} files/s")
             reference = lines_of("index", args, drumfs, os.path.join(work, f"index-{number}"))
             result["index_bytes"] = os.path.getsize(reference)
+            result["gzip_bytes"] = int(subprocess.run(f'gzip -c "{reference}" | wc -c', shell=True, stdout=subprocess.PIPE,
+                                                      check=True).stdout)
+            result["store_bytes"] = size_of(os.path.join(work, f"index-{number}", "store"))
             for engine in engines:
                 if engine != "index":
                     found = lines_of(engine, args, drumfs, os.path.join(work, f"{engine}-{number}"))
                     if not filecmp.cmp(reference, found, shallow=False):
                         sys.exit(f"{engine} does not say what the index says: diff {reference} {found}")
+            if number == 0 and len(engines) > 1:
+                records = os.path.join(work, f"{engines[-1]}-0", "index.jsonl")
+                result["import_off_by"] = import_and_compare(args, drumfs, records, reference, work)
             for engine in engines:
                 shutil.rmtree(os.path.join(work, f"{engine}-{number}"))
             result["rounds"].append({"seconds": seconds, "cpu_seconds": cpu})
@@ -160,19 +206,49 @@ def measure(args):
     return result
 
 
-def table(result, markdown):
+MANY = 100_000_000
+MACHINES = [1, 10, 100]
+
+
+def tables(result, markdown):
+    """Both tables: what each engine costs, and what very many sounds would cost by that."""
+    return engines_table(result, markdown) + "\n\n" + estimate_table(result, markdown)
+
+
+def of_rounds(result, key, engine):
+    return [a_round[key][engine] for a_round in result["rounds"] if engine in a_round[key]]
+
+
+def engines_table(result, markdown):
     files, rows = result["files"], []
     for engine in ENGINES:
-        seconds = [a_round["seconds"][engine] for a_round in result["rounds"] if engine in a_round["seconds"]]
-        if not seconds:
-            continue
-        cpu = [a_round["cpu_seconds"][engine] for a_round in result["rounds"]]
-        ratios = [a_round["seconds"][engine] / a_round["seconds"]["index"] for a_round in result["rounds"]]
-        # Processes of Ray's are not its client's children: their time is not known.
-        cpu_cell = common.digits(common.median(cpu) / files * 1e6) if engine != "ray" else ""
-        rows.append([engine, common.spread([files / s for s in seconds]), common.spread(ratios), cpu_cell,
-                     result["killed"].get(engine, "")])
-    return common.table(["", "files/s", "time beside `drumfs index`", "CPU µs a file", "workers killed"], rows, markdown)
+        seconds, plain = of_rounds(result, "seconds", engine), of_rounds(result, "seconds", "index")
+        if seconds:
+            cpu = of_rounds(result, "cpu_seconds", engine)
+            # Processes of Ray's are not its client's children: their time is not known.
+            cpu_cell = common.digits(common.median(cpu) / files * 1e6) if engine != "ray" else ""
+            rows.append([NAMES[engine], common.spread([files / s for s in seconds]),
+                         common.spread([s / p for s, p in zip(seconds, plain)]), cpu_cell,
+                         result["killed"].get(engine, "")])
+    head = [f"{files:,} files, {result['jobs']} at a time", "files/s", "time beside `drumfs index`", "CPU µs a file",
+            "workers killed"]
+    return common.table(head, rows, markdown)
+
+
+def estimate_table(result, markdown):
+    """Start-up counts as if it grew with the files, which is more than it does."""
+    files, jobs, rows = result["files"], result["jobs"], []
+    times = MANY / files
+    for engine in ENGINES[1:]:
+        seconds = of_rounds(result, "seconds", engine)
+        if seconds:
+            hours = common.median(seconds) * times / 3600
+            rows.append([NAMES[engine], common.digits(hours * jobs), *[common.digits(hours / n) for n in MACHINES]])
+    head = [f"{MANY:,} sounds", "core-hours", *[f"hours on {n} machine{'s' * (n > 1)} of {jobs} cores" for n in MACHINES]]
+    sizes = [["index.jsonl", "index_bytes"], ["index.jsonl.gz", "gzip_bytes"], ["the store", "store_bytes"]]
+    rows_of_size = [[name, common.digits(result[key] / files), f"{result[key] * times / 1e9:.0f}"] for name, key in sizes]
+    return (common.table(head, rows, markdown) + "\n\n"
+            + common.table([f"{MANY:,} sounds", "bytes each", "GB"], rows_of_size, markdown))
 
 
 def main():
@@ -197,9 +273,9 @@ def main():
         result = measure(args)
         common.write_json(args.json, result)
     say(json.dumps(result["machine"]))
-    say(f"{result['files']} files, {result['jobs']} at a time, {len(result['rounds'])} rounds; all said the same; the "
-        f"index has {result['index_bytes'] / result['files']:.0f} bytes a file")
-    print(table(result, args.markdown))
+    say(f"{len(result['rounds'])} rounds; in each of them all said the same; after an import probabilities were off by "
+        f"{result.get('import_off_by', 0):.1e} at most")
+    print(tables(result, args.markdown))
 
 
 if __name__ == "__main__":

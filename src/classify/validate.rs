@@ -482,9 +482,8 @@ pub fn write_label_stub(files: &ModelFiles, path: &Path) -> Result<usize, StubEr
     let outputs = description.outputs_with(&bytes).map_err(|reason| StubError::Outputs { model: model(), reason })?;
     let stub: Vec<String> = (0..outputs).map(unnamed).collect();
     let failed = |source| StubError::Io { path: path.to_owned(), source };
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => fs::create_dir_all(folder).map_err(failed)?,
-        None => {}
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(failed)?;
     }
     write_new(path, &stub).map_err(failed)?;
     Ok(outputs)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
 use serde::Serialize;
 
 use super::context::{self, Ear};
@@ -57,10 +58,11 @@ struct Printed<'a> {
 /// Runs the command.
 pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure> {
     let ear = Ear::new(global)?;
-    let archive = args.archive.as_ref().or(ear.config.archive.as_ref()).ok_or(
-        "which archive? Name the folder that holds the samples: `drumfs index ARCHIVE`, or `paths: {archive_root: …}` \
-         in config.yml",
-    )?;
+    let archive = args.archive.as_ref().or(ear.config.archive.as_ref()).unwrap_or_else(|| {
+        let what = "which archive? Name the folder that holds the samples, here or as `paths: {archive_root: …}` in \
+                    config.yml";
+        super::Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit()
+    });
     let root = ArchiveRoot::new(archive)?;
     let folder = context::store_folder(global, &ear.config, &root)?;
     let store = context::open_store(folder, &root, args.repair, "indexing")?;

@@ -44,9 +44,12 @@ struct Printed<'a> {
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Outcome, Failure> {
     let mut config = Ear::quiet_config(global)?;
     if let Some(model) = &args.model {
-        let files =
-            ModelFiles { model: Some(model.clone()), label_mapping: args.mapping.clone(), ..ModelFiles::default() };
-        config.ensemble = files.into();
+        // What config.yml says of the input of its model it says of this one.
+        let old_input =
+            config.ensemble.members.first().map(|member| member.files.old_input.clone()).unwrap_or_default();
+        let label_mapping = args.mapping.clone();
+        config.ensemble =
+            ModelFiles { model: Some(model.clone()), label_mapping, old_input, ..ModelFiles::default() }.into();
     }
     let backend = Backend::start(config.onnxruntime.as_deref())?;
     output::tell(format_args!("run by {}", backend.describe()));

@@ -294,6 +294,39 @@ mod tests {
     }
 
     #[test]
+    fn what_the_older_pipeline_kept_in_config_yml_becomes_the_first_rules() {
+        use crate::rules::{Rules, Vocabulary};
+        let drums = Vocabulary::drums();
+        let first = |text: &str| Config::parse(text, Path::new("/there")).unwrap().first_rules;
+        let rules = |text: &str| Rules::parse(&Rules::first(&drums, &first(text)), &drums).unwrap();
+        let said = "target_labels: [Kick, Clap]\nmisc: {threshold: 0.625, label: rest}\nthresholds: {Kick: 0.7}\n";
+        let same = Rules::parse(&format!("{said}duplicates: hide\n"), &drums).unwrap();
+        assert_eq!(rules(&format!("{said}dedup_hash: true\n")), same);
+        assert_eq!(rules("threads: 2\n"), Rules::defaults(&drums));
+        assert_eq!(rules("target_labels: null\n"), Rules::parse("target_labels: all\n", &drums).unwrap());
+        // With a mapping of one's own: every label that something is collected under.
+        assert_eq!(first("target_labels: null\ncanonical_mapping: m.json\n"), FirstRules::default());
+        let config = Config::parse("paths: {archive_root: ../sounds, runs_root: x}\n", Path::new("/there")).unwrap();
+        assert_eq!(config.archive, Some(PathBuf::from("/there/../sounds")));
+        assert_eq!(config.ignored[0].key, "paths.runs_root");
+    }
+
+    #[test]
+    fn a_key_that_was_misspelt_is_named_with_what_was_meant() {
+        let config = Config::parse("model_pth: a.onnx\nroutes: []\nzzz: 1\n", Path::new("")).unwrap();
+        let said: Vec<_> =
+            config.ignored.iter().map(|ignored| (&ignored.key[..], ignored.instead.as_deref())).collect();
+        assert_eq!(
+            said,
+            [
+                ("model_pth", Some("did you mean `model_path`?")),
+                ("routes", Some("it belongs in rules.yml")),
+                ("zzz", None)
+            ]
+        );
+    }
+
+    #[test]
     fn mistakes_say_what_would_be_right() {
         let error = Config::parse("hash_algorithm: crc32\n", Path::new("")).unwrap_err();
         assert!(error.contains("crc32") && error.contains("xxh3"), "{error}");
