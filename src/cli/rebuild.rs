@@ -1,5 +1,6 @@
 //! `drumfs rebuild`: the view as a real tree.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +14,9 @@ use super::progress::PassBar;
 use super::{Failure, Global, Outcome, output, rules};
 use crate::archive::ArchiveRoot;
 use crate::mount::platform;
-use crate::rebuild::{self, Change, Kind, Link, Originals, Problem, Report, Stay, Surroundings, Undone};
+use crate::rebuild::{
+    self, Change, Kind, Link, Narrowed, Originals, Problem, Recorded, Report, Stay, Surroundings, Undone,
+};
 use crate::rules::{Layout, Router};
 use crate::view::{View, ViewInput};
 
@@ -24,8 +27,8 @@ use crate::view::{View, ViewInput};
 /// DIR/_rebuild_log.jsonl says which file is which original, and --undo takes everything away again.
 #[derive(Debug, Args)]
 pub struct RebuildArgs {
-    /// The folder that holds the samples
-    #[arg(required_unless_present = "undo")]
+    /// The folder that holds the samples; with --index, where they are now [default: where the index says]
+    #[arg(required_unless_present_any = ["undo", "index"])]
     archive: Option<PathBuf>,
     /// Where the tree goes: a folder outside the archive, made if it is missing
     #[arg(long, value_name = "DIR")]
@@ -38,6 +41,11 @@ pub struct RebuildArgs {
     /// such a file writes the original. --copy-mode and `hardlink` mean the same.
     #[arg(long, visible_alias = "copy-mode", value_name = "symlink|hard|reflink|copy", default_value_t)]
     link: Link,
+    /// Take the samples from this index.jsonl (or .gz), drumfs's own or the older pipeline's, in the folders it says
+    ///
+    /// No store is needed. With --rules its probabilities are sorted anew.
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
     /// Sort by this rules file instead of the rules in force; - reads standard input
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -57,7 +65,7 @@ pub struct RebuildArgs {
     #[arg(long)]
     dry_run: bool,
     /// Take away everything that drumfs put into DIR; what was changed since or put there by others stays
-    #[arg(long, conflicts_with_all = ["link", "rules", "layout", "labels", "allow_all"])]
+    #[arg(long, conflicts_with_all = ["link", "index", "rules", "layout", "labels", "allow_all"])]
     undo: bool,
     /// Print the summary as JSON
     #[arg(long)]
@@ -78,23 +86,20 @@ pub(super) fn run(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failur
 }
 
 fn make(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failure> {
-    let archive = args.archive.as_deref().ok_or("the folder that holds the samples is missing")?;
-    let root = ArchiveRoot::new(archive)?;
+    let archive = args.archive.as_deref().map(ArchiveRoot::new).transpose()?;
     let ear = Ear::new(global)?;
-    let store = context::store_folder(global, &ear.config, &root)?;
-    let archives = [root.path().to_owned()];
-    let mounts: Vec<PathBuf> = platform::own_mounts().into_iter().map(|mount| mount.path).collect();
-    let around = Surroundings { archives: &archives, mounts: &mounts, store: Some(&store) };
-    let out = rebuild::check(&args.out, &around)?;
     let cancel = context::stop_flag()?;
-    let view = umask_kept(|| view(global, &ear, &root, args))?;
-    let originals = Originals::in_one(root);
+    let (view, originals, out) = match (archive, &args.index) {
+        (archive, Some(index)) => of_index(&ear, index, archive, args)?,
+        (Some(archive), None) => of_store(global, &ear, archive, args)?,
+        (None, None) => return Err("the folder that holds the samples is missing".into()),
+    };
     let bar = PassBar::new();
     let options = rebuild::Options {
         out: &out,
         link: args.link,
         dry_run: args.dry_run,
-        index: None,
+        index: args.index.as_deref(),
         cancel: &cancel,
         planned: &|todo| bar.counting("putting", todo),
         put: &|count| bar.heard(count),
@@ -110,6 +115,17 @@ fn make(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failure> {
     })
 }
 
+/// Looks whether the tree may be put where it is wanted.
+fn check(args: &RebuildArgs, archives: &[PathBuf], store: Option<&Path>) -> Result<PathBuf, Failure> {
+    let mounts: Vec<PathBuf> = platform::own_mounts().into_iter().map(|mount| mount.path).collect();
+    Ok(rebuild::check(&args.out, &Surroundings { archives, mounts: &mounts, store })?)
+}
+
+/// The folders that are asked for; all where there are none.
+fn labels(args: &RebuildArgs) -> &[String] {
+    if args.allow_all { &[] } else { &args.labels }
+}
+
 /// Runs `work`, and lets new files have the permissions that the shell says: the store's are its owner's alone.
 fn umask_kept<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: umask has no preconditions. Nothing else makes files meanwhile.
@@ -123,8 +139,15 @@ fn umask_kept<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// The view that a mount would show, narrowed as asked.
-fn view(global: &Global, ear: &Ear, root: &ArchiveRoot, args: &RebuildArgs) -> Result<View, Failure> {
-    let Known { catalogue, overrides, rules: in_force, from } = Known::read(global, ear, root)?;
+fn of_store(
+    global: &Global,
+    ear: &Ear,
+    root: ArchiveRoot,
+    args: &RebuildArgs,
+) -> Result<(View, Originals, PathBuf), Failure> {
+    let store = context::store_folder(global, &ear.config, &root)?;
+    let out = check(args, &[root.path().to_owned()], Some(&store))?;
+    let Known { catalogue, overrides, rules: in_force, from } = umask_kept(|| Known::read(global, ear, &root))?;
     // What a mount wants next is free.
     drop(from);
     let mut rules = rules::rules(ear, in_force.as_deref(), args.rules.as_deref())?;
@@ -132,8 +155,8 @@ fn view(global: &Global, ear: &Ear, root: &ArchiveRoot, args: &RebuildArgs) -> R
         rules = rules.with_layout(layout);
     }
     let mut router = Router::new(&rules, &ear.vocabulary);
-    if !args.labels.is_empty() && !args.allow_all {
-        router = router.limited_to(&args.labels)?;
+    if !labels(args).is_empty() {
+        router = router.limited_to(labels(args))?;
     }
     let input = ViewInput {
         catalogue: Arc::new(catalogue),
@@ -145,7 +168,30 @@ fn view(global: &Global, ear: &Ear, root: &ArchiveRoot, args: &RebuildArgs) -> R
         epoch: 0,
         rules_error: None,
     };
-    Ok(input.build())
+    Ok((input.build(), Originals::in_one(root), out))
+}
+
+/// The view of an index, narrowed as asked.
+fn of_index(
+    ear: &Ear,
+    index: &Path,
+    archive: Option<ArchiveRoot>,
+    args: &RebuildArgs,
+) -> Result<(View, Originals, PathBuf), Failure> {
+    let names = ear.ensemble.labels().names();
+    let recorded = Recorded::read(index, archive, names, args.rules.is_some())?;
+    recorded.bad.sentences().iter().for_each(output::tell);
+    let archives: Vec<PathBuf> = recorded.originals.archives().iter().map(|root| root.path().to_owned()).collect();
+    let out = check(args, &archives, None)?;
+    let rules = args.rules.as_deref().map(|file| rules::rules(ear, None, Some(file))).transpose()?;
+    let narrowed = Narrowed {
+        rules: rules.as_ref(),
+        layout: args.layout,
+        labels: labels(args),
+        overrides: &HashMap::new(),
+    };
+    let view = recorded.view(&ear.vocabulary, names.into(), &narrowed)?;
+    Ok((view, recorded.originals, out))
 }
 
 fn shown(path: &[u8]) -> std::borrow::Cow<'_, str> {

@@ -307,6 +307,12 @@ impl Ledger {
         of_path.peek().is_some() && (bytes.is_empty() || of_path.any(|made| made.hash == hash(bytes)))
     }
 
+    /// Whether the run that wrote the log was to change or remove something, and did not say that it has.
+    pub fn has_unsettled(&self) -> bool {
+        let entries = self.entries.iter().map(|entry| entry.was);
+        entries.chain(self.folders.values().copied()).chain(self.made.iter().map(|made| made.was)).any(|was| was)
+    }
+
     /// The entries of one path, and their places.
     pub fn entries_at<'s>(&'s self, path: &'s [u8]) -> impl Iterator<Item = (u32, &'s Entry)> {
         let from = self.entries.partition_point(|entry| key(&entry.path) < key(path));

@@ -32,6 +32,11 @@ impl Originals {
         fits.then_some(Self { archives, of })
     }
 
+    /// None at all, of no samples.
+    pub(super) fn nowhere() -> Self {
+        Self { archives: Vec::new(), of: Vec::new() }
+    }
+
     /// The archives.
     pub fn archives(&self) -> &[ArchiveRoot] {
         &self.archives
@@ -39,6 +44,7 @@ impl Originals {
 
     pub(super) fn archive(&self, sample: u32) -> &ArchiveRoot {
         let place = self.of.get(sample as usize).copied().unwrap_or(0);
+        // There are no samples where there is no archive, and all places lead somewhere.
         &self.archives[usize::from(place)]
     }
 }

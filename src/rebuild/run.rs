@@ -163,8 +163,10 @@ pub struct Report {
     pub removed: u64,
     /// Bytes of what was put there, moved or replaced.
     pub bytes: u64,
-    /// Files written that drumfs makes.
+    /// Files written that drumfs makes, and those of them removed.
     pub written: u64,
+    /// Folders made.
+    pub folders: u64,
     /// Samples whose names the file system would not tell apart, and which got another.
     pub renamed: u64,
     /// What could not be put there or removed, ordered by path.
@@ -182,7 +184,7 @@ pub struct Report {
 impl Report {
     /// Whether the tree was as it should be, and nothing was changed.
     pub fn is_unchanged(&self) -> bool {
-        self.put + self.replaced + self.moved + self.removed + self.written == 0
+        self.put + self.replaced + self.moved + self.removed + self.written + self.folders == 0
     }
 }
 
@@ -201,10 +203,16 @@ pub fn rebuild(view: &View, originals: &Originals, options: &Options<'_>) -> Res
     };
     let ledger = root.as_ref().map(|root| Ledger::read(root.path())).transpose()?.flatten();
     let mut run = Run::begin(view, originals, options, root.as_ref(), ledger.as_ref(), is_new)?;
-    let mut report = match &root {
-        Some(root) if !options.dry_run => run.make(root)?,
-        _ => run.foretell()?,
+    let done = match &root {
+        Some(root) if !options.dry_run => run.make(root),
+        _ => run.foretell(),
     };
+    let mut report = done.inspect_err(|_| {
+        // Only an empty one goes: nothing was put there.
+        if is_new && !options.dry_run {
+            drop(std::fs::remove_dir(options.out));
+        }
+    })?;
     report.elapsed = started.elapsed();
     Ok(report)
 }
@@ -369,7 +377,8 @@ impl<'a> Run<'a> {
             && self.missing_folders.is_empty()
             && self.folders_to_remove().is_empty()
             && self.files.unwanted().next().is_none();
-        if !nothing || self.ledger.is_none() {
+        // A line at the end of the log would settle what it was about to change, and that may be wanted again.
+        if !nothing || self.ledger.is_none_or(Ledger::has_unsettled) {
             return Ok(false);
         }
         let (files, _) = self
@@ -407,7 +416,8 @@ impl<'a> Run<'a> {
         let mut log = Writer::begin(root.path(), &self.header).map_err(&failed)?;
         self.write_log(&mut log).and_then(|()| log.install()).map_err(&failed)?;
 
-        let not_removed = self.remove(root);
+        let (not_removed, unmade) = self.remove(root);
+        report.written += unmade;
         report.removed = self.to_remove().len() as u64 - not_removed.len() as u64;
         for (place, problem) in not_removed {
             // It goes on being drumfs's.
@@ -417,7 +427,7 @@ impl<'a> Run<'a> {
             self.problems.push(problem);
         }
         self.remove_folders(root);
-        self.make_folders(root);
+        report.folders = self.make_folders(root);
         let done = self.put(root, &to_put, &mut report);
         self.remove_folders(root);
         done?;
@@ -549,8 +559,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Removes what no longer belongs; gives what could not be removed, by its place in the log of before.
-    fn remove(&self, root: &Root) -> Vec<(u32, Problem)> {
+    /// Removes what no longer belongs; gives the samples that could not be removed, by their places in the log of before,
+    /// and how many files went that drumfs had made.
+    fn remove(&self, root: &Root) -> (Vec<(u32, Problem)>, u64) {
         let problems = self
             .to_remove()
             .par_chunks(AT_A_TIME)
@@ -567,13 +578,15 @@ impl<'a> Run<'a> {
             })
             .collect();
         let mut last = Last::new(Some(root));
+        let mut unmade = 0;
         for (path, _) in self.files.unwanted().filter(|(_, is_mine)| *is_mine) {
             let (folder, name) = key(path);
-            if let Err(error) = last.folder(folder).and_then(|folder| folder.remove(name)) {
-                log::warn!("{}: {error}", String::from_utf8_lossy(path));
+            match last.folder(folder).and_then(|folder| folder.remove(name)) {
+                Ok(()) => unmade += 1,
+                Err(error) => log::warn!("{}: {error}", String::from_utf8_lossy(path)),
             }
         }
-        problems
+        (problems, unmade)
     }
 
     /// Removes folders that drumfs made and that are empty now; what has something of others in it stays.
@@ -587,16 +600,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn make_folders(&self, root: &Root) {
+    /// How many were made.
+    fn make_folders(&self, root: &Root) -> u64 {
         let mut last = Last::new(Some(root));
+        let mut made = 0;
         let missing = self.missing_folders.iter().filter_map(|number| self.plan.folders.get(*number as usize));
         for folder in missing {
             let (parent, name) = key(&folder.path);
-            if let Err(error) = last.folder(parent).and_then(|parent| parent.make_folder(name)) {
+            match last.folder(parent).and_then(|parent| parent.make_folder(name)) {
+                Ok(is_new) => made += u64::from(is_new),
                 // Told of for each sample that should be in it.
-                log::warn!("{}: {}", String::from_utf8_lossy(&folder.path), sentence(&error));
+                Err(error) => log::warn!("{}: {}", String::from_utf8_lossy(&folder.path), sentence(&error)),
             }
         }
+        made
     }
 
     /// Puts what is missing, several at a time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::parse::check_folder;
 use super::route::{FolderId, Reason, Router, Verdict};
 use super::spec::{Layout, Rules, Spec};
 
@@ -52,6 +53,27 @@ impl Router {
         let open = folders.map(|(index, folder)| index == misc || names.iter().any(|name| is_in(folder, name)));
         self.closed = open.map(|open| !open).collect();
         Ok(self)
+    }
+
+    /// Whether a name may be a folder's.
+    pub fn may_be_folder(name: &str) -> bool {
+        check_folder(name).is_ok()
+    }
+
+    /// The folder of this name, which is made where there is none; none where it can't be a folder's name.
+    pub fn with_folder(&mut self, name: &str) -> Option<FolderId> {
+        if let Some(known) = self.folder_ids.get(name) {
+            return Some(*known);
+        }
+        let id = FolderId::try_from(self.folders.len()).ok().filter(|_| Self::may_be_folder(name))?;
+        self.folders.push(name.to_owned());
+        self.folder_ids.insert(name.to_owned(), id);
+        Some(id)
+    }
+
+    /// The folder that a person's word means; none where it means none.
+    pub fn folder_of_word(&self, word: &str) -> Option<FolderId> {
+        self.overridden(word).map(|(folder, _)| folder)
     }
 
     /// Whether [`Router::limited_to`] left a folder out.

@@ -158,7 +158,7 @@ pub struct Router {
     /// Whether a folder is not to be used; empty where all are.
     pub(super) closed: Box<[bool]>,
     pub(super) routes: Vec<CompiledRoute>,
-    folder_ids: HashMap<String, FolderId>,
+    pub(super) folder_ids: HashMap<String, FolderId>,
     pub(super) label_ids: HashMap<String, u8>,
     pub(super) names: NameTable,
     path_globs: Arc<Globs>,
