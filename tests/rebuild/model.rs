@@ -125,7 +125,8 @@ fn run(steps: &[Step]) -> TestCaseResult {
             }
         }
         for (path, text) in &mine {
-            prop_assert_eq!(fs::read_to_string(place.out().join(path)).ok().as_ref(), Some(text), "{}", path);
+            let now = fs::read_to_string(place.out().join(path)).ok();
+            prop_assert_eq!(now.as_ref(), Some(text), "{}", path);
         }
     }
     Ok(())
