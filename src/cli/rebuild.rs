@@ -107,7 +107,11 @@ fn make(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failure> {
     let result = rebuild::rebuild(&view, &originals, &options);
     bar.finish();
     let report = result?;
-    if args.json { print_json(&report, &out, args.dry_run)? } else { print(&report, &out, args.dry_run)? }
+    if args.json {
+        print_json(&report, &out, args.dry_run)?
+    } else {
+        print(&report, &out, args.dry_run)?
+    }
     Ok(match (report.interrupted, report.problems.is_empty()) {
         (true, _) => Outcome::Failed,
         (false, false) => Outcome::SomeFailed,
@@ -184,12 +188,8 @@ fn of_index(
     let archives: Vec<PathBuf> = recorded.originals.archives().iter().map(|root| root.path().to_owned()).collect();
     let out = check(args, &archives, None)?;
     let rules = args.rules.as_deref().map(|file| rules::rules(ear, None, Some(file))).transpose()?;
-    let narrowed = Narrowed {
-        rules: rules.as_ref(),
-        layout: args.layout,
-        labels: labels(args),
-        overrides: &HashMap::new(),
-    };
+    let narrowed =
+        Narrowed { rules: rules.as_ref(), layout: args.layout, labels: labels(args), overrides: &HashMap::new() };
     let view = recorded.view(&ear.vocabulary, names.into(), &narrowed)?;
     Ok((view, recorded.originals, out))
 }
@@ -346,7 +346,11 @@ fn undo(args: &RebuildArgs) -> Result<Outcome, Failure> {
     let undone = rebuild::undo(&args.out, args.dry_run, &cancel)?.ok_or_else(|| {
         format!("drumfs has put nothing into {}: there is no {} in it", args.out.display(), rebuild::LOG_NAME)
     })?;
-    if args.json { print_undone_json(&undone, args)? } else { print_undone(&undone, args)? }
+    if args.json {
+        print_undone_json(&undone, args)?
+    } else {
+        print_undone(&undone, args)?
+    }
     Ok(match (undone.interrupted, undone.problems.is_empty()) {
         (true, _) => Outcome::Failed,
         (false, false) => Outcome::SomeFailed,
@@ -360,7 +364,9 @@ fn print_undone(undone: &Undone, args: &RebuildArgs) -> Result<(), Failure> {
     if args.dry_run {
         output::line(format_args!("{removed} samples and {made} files that drumfs made would go from {out}"))?;
     } else {
-        output::line(format_args!("{removed} samples, {made} files that drumfs made and {folders} folders went from {out}"))?;
+        output::line(format_args!(
+            "{removed} samples, {made} files that drumfs made and {folders} folders went from {out}"
+        ))?;
     }
     tell_stays(&undone.stays)?;
     tell_problems(&undone.problems);

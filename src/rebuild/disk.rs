@@ -146,8 +146,7 @@ impl Folder {
         let name = CString::new(name)?;
         let mut target = vec![0u8; libc::PATH_MAX as usize];
         // SAFETY: the name outlives the call, and so many bytes may be written to `target`.
-        let len =
-            unsafe { libc::readlinkat(self.fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+        let len = unsafe { libc::readlinkat(self.fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
         let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
         target.truncate(len);
         Ok(target)
@@ -279,7 +278,9 @@ impl Folder {
         // SAFETY: the name outlives the call and the descriptor is open.
         match check(unsafe { libc::mkdirat(self.fd(), c_name.as_ptr(), 0o777) }) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.look(name)? == Found::Folder => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.look(name)? == Found::Folder => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

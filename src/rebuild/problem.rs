@@ -61,7 +61,9 @@ pub(super) fn sentence(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EXDEV) => "hard links can't lead to another file system: use --link copy".to_owned(),
         Some(libc::EMLINK) => "the original has as many names as the file system allows: use --link copy".to_owned(),
-        Some(libc::ELOOP | libc::ENOTDIR) => "a folder above it is a link or a file: nothing is put through it".to_owned(),
+        Some(libc::ELOOP | libc::ENOTDIR) => {
+            "a folder above it is a link or a file: nothing is put through it".to_owned()
+        }
         Some(libc::EEXIST) => "the name is taken".to_owned(),
         Some(libc::EILSEQ | libc::EINVAL) => format!("the file system takes no such name ({error})"),
         Some(libc::EPERM) => format!("{error} (who may not write an original may not link it: use --link copy)"),

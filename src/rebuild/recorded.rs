@@ -24,7 +24,9 @@ pub enum RecordedError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The archive that it speaks of can't be used.
-    #[error("the originals that the index speaks of: {0}. If they are elsewhere now, name their folder: rebuild ARCHIVE --index …")]
+    #[error(
+        "the originals that the index speaks of: {0}. If they are elsewhere now, name their folder: rebuild ARCHIVE --index …"
+    )]
     Archive(#[from] ArchiveError),
     /// Records of different archives have the same path.
     #[error(
@@ -253,12 +255,7 @@ impl Recorded {
     }
 
     /// Where the records put each sample, but for what people said and for folders that are left out.
-    fn decided(
-        &self,
-        router: &Router,
-        ids: &[FolderId],
-        overrides: &HashMap<ContentHash, Override>,
-    ) -> Vec<Assigned> {
+    fn decided(&self, router: &Router, ids: &[FolderId], overrides: &HashMap<ContentHash, Override>) -> Vec<Assigned> {
         let one = |(sample, said): (crate::view::SampleRef<'_>, &Said)| {
             let folder = said.folder.and_then(|folder| ids.get(usize::from(folder)).copied());
             let (mut folder, mut reason) = (folder.unwrap_or(router.misc_folder()), said.reason);

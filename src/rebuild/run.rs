@@ -263,7 +263,20 @@ impl<'a> Run<'a> {
         let missing_folders = (0u32..).zip(&plan.folders).filter(|(_, folder)| is_missing(&folder.path));
         let missing_folders = missing_folders.map(|(number, _)| number).collect();
         let owns_root = is_new || ledger.is_some_and(|ledger| ledger.folders.contains_key(&[][..]));
-        Ok(Self { options, root, ledger, header, putter, plan, looked, fates, files, problems, missing_folders, owns_root })
+        Ok(Self {
+            options,
+            root,
+            ledger,
+            header,
+            putter,
+            plan,
+            looked,
+            fates,
+            files,
+            problems,
+            missing_folders,
+            owns_root,
+        })
     }
 
     fn failed(&self, source: io::Error) -> RebuildError {
@@ -272,6 +285,19 @@ impl<'a> Run<'a> {
 
     fn entry(&self, place: u32) -> Option<&'a ledger::Entry> {
         self.ledger?.entries.get(place as usize)
+    }
+
+    /// How samples come there: copies also where there is nothing left to put and those that are there are copies.
+    fn link(&self) -> Link {
+        let link = self.putter.link();
+        let mut kept = self.looked.iter().filter_map(|looked| match looked.step {
+            Step::Keep(place) => self.entry(place).map(|entry| entry.link),
+            _ => None,
+        });
+        match link {
+            Link::Reflink if kept.next() == Some(Link::Copy) && kept.all(|link| link == Link::Copy) => Link::Copy,
+            link => link,
+        }
     }
 
     fn to_put(&self) -> Vec<u32> {
@@ -307,7 +333,7 @@ impl<'a> Run<'a> {
         stays.sort();
         stays.dedup();
         Report {
-            link: self.putter.link(),
+            link: self.link(),
             samples: self.plan.items.len() as u64,
             kept: count(|step| matches!(step, Step::Keep(_))),
             there: count(|step| matches!(step, Step::There)),
@@ -325,7 +351,7 @@ impl<'a> Run<'a> {
 
     fn facts<'f>(&'f self, put: u64, problems: &'f [Problem]) -> Facts<'f> {
         let emitted = self.emitted(put);
-        Facts { out: self.options.out, index: self.options.index, link: self.putter.link(), emitted, problems }
+        Facts { out: self.options.out, index: self.options.index, link: self.link(), emitted, problems }
     }
 
     /// What would be done.
@@ -410,7 +436,7 @@ impl<'a> Run<'a> {
             return Ok(report);
         }
         self.probe(root, &to_put)?;
-        report.link = self.putter.link();
+        report.link = self.link();
         (self.options.planned)(to_put.len() as u64);
 
         let mut log = Writer::begin(root.path(), &self.header).map_err(&failed)?;
@@ -433,7 +459,7 @@ impl<'a> Run<'a> {
         done?;
         self.problems.sort();
         report.fell_back = self.putter.fell_back();
-        report.link = self.putter.link();
+        report.link = self.link();
         report.interrupted = self.options.cancel.load(Ordering::Relaxed);
         if report.interrupted {
             report.problems = std::mem::take(&mut self.problems);
@@ -663,13 +689,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn put_one(
-        &self,
-        item: &Item,
-        looked: &Looked,
-        last: &mut Last<'_>,
-        other: &mut Last<'_>,
-    ) -> io::Result<Step> {
+    fn put_one(&self, item: &Item, looked: &Looked, last: &mut Last<'_>, other: &mut Last<'_>) -> io::Result<Step> {
         let name = self.plan.name(item);
         let folder = last.folder(self.plan.folder(item))?;
         let old = match looked.step {

@@ -162,7 +162,9 @@ fn look_at(
         .map_err(|error| (mine.map(|(place, ..)| place), of_original(&error), error.to_string()))?;
     let step = match mine {
         _ if found == Found::Nothing => Step::Put,
-        Some((place, entry, Whose::Drumfs)) if is_same_way(entry.link, link) && is_it(&found, plan, item, &original, link) => {
+        Some((place, entry, Whose::Drumfs))
+            if is_same_way(entry.link, link) && is_it(&found, plan, item, &original, link) =>
+        {
             Step::Keep(place)
         }
         Some((place, ..)) => Step::Replace(place),
@@ -246,7 +248,9 @@ pub(super) fn fate(ledger: &Ledger, entry: &Entry, last: &mut Last<'_>) -> io::R
     Ok(match (ledger.whose(entry, &found), &found) {
         (_, Found::Nothing) => Fate::Gone,
         // Removing it would lose the sound.
-        (Whose::Drumfs, Found::File(stat)) if entry.link == Link::Hard && stat.links < 2 => Fate::Stays(Stay::LAST_NAME),
+        (Whose::Drumfs, Found::File(stat)) if entry.link == Link::Hard && stat.links < 2 => {
+            Fate::Stays(Stay::LAST_NAME)
+        }
         (Whose::Drumfs, _) => Fate::Remove,
         (Whose::Torn, _) => Fate::RemoveTorn,
         // Another line of the log may tell of it.
@@ -256,12 +260,7 @@ pub(super) fn fate(ledger: &Ledger, entry: &Entry, last: &mut Last<'_>) -> io::R
 }
 
 pub(super) fn not_removed(entry: &Entry, error: &io::Error) -> Problem {
-    Problem {
-        path: entry.path.to_vec(),
-        from: entry.from.to_vec(),
-        kind: Kind::NotRemoved,
-        error: error.to_string(),
-    }
+    Problem { path: entry.path.to_vec(), from: entry.from.to_vec(), kind: Kind::NotRemoved, error: error.to_string() }
 }
 
 /// Lets copies that are to be made be those that are to go, where they are of the same original: re-sorting a tree

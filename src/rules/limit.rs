@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn folders_that_are_not_asked_for_go_to_misc() {
         let drums = Vocabulary::drums();
-        let text = "routes: [{path: \"808/**\", to: Kick/808}, {path: \"loops/**\", to: Loops}, {path: \"x/**\", hide: true}]";
+        let text =
+            "routes: [{path: \"808/**\", to: Kick/808}, {path: \"loops/**\", to: Loops}, {path: \"x/**\", hide: true}]";
         let rules = Rules::parse(text, &drums).unwrap();
         let router = Router::new(&rules, &drums).limited_to(&["kick", "Snare "]).unwrap();
         let (kick, tom) = (2, 5);

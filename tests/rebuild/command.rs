@@ -155,9 +155,8 @@ fn the_tree_of_a_mounted_archive_is_what_the_mount_shows() {
     fs::write(&rules, "target_labels: [Kick]\n").unwrap();
     let done = rebuild(&mount, &other, &["--rules", rules.to_str().unwrap(), "--layout", "flat", "--link", "symlink"]);
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
-    let tops: std::collections::BTreeSet<_> = files(&other).into_keys().filter_map(|path| {
-        Some(path.split_once('/')?.0.to_owned())
-    }).collect();
+    let tops: std::collections::BTreeSet<_> =
+        files(&other).into_keys().filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect();
     assert_eq!(tops.into_iter().collect::<Vec<_>>(), ["Kick", "_manifests", "misc"]);
 }
 

@@ -73,7 +73,8 @@ fn old(place: &Place) -> Vec<Value> {
 
 #[test]
 fn an_old_index_gives_the_folders_it_says() {
-    let here = Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
+    let here =
+        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
     index(&here, &old(&here));
     let recorded = recorded(&here, false).unwrap();
     let expected = [
@@ -89,7 +90,8 @@ fn an_old_index_gives_the_folders_it_says() {
 
 #[test]
 fn labels_leave_their_folders_and_misc_as_they_did_and_overrides_go_first() {
-    let here = Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
+    let here =
+        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
     index(&here, &old(&here));
     let recorded = recorded(&here, false).unwrap();
     let word = |label: &str| Override { label: label.to_owned(), note: None, at: 0.0 };
@@ -107,7 +109,8 @@ fn labels_leave_their_folders_and_misc_as_they_did_and_overrides_go_first() {
 
 #[test]
 fn rules_sort_an_old_index_anew_by_its_probabilities_and_its_duplicates_with_it() {
-    let here = Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
+    let here =
+        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
     index(&here, &old(&here));
     let recorded = recorded(&here, true).unwrap();
     let rules = Rules::parse("{names: ignore, misc: {threshold: 0.2}}", &Vocabulary::drums()).unwrap();
@@ -171,9 +174,7 @@ fn an_index_of_several_archives_is_one_tree_unless_their_paths_are_the_same() {
     let other = here.path().join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("s.wav"), "the sound of s.wav").unwrap();
-    let line = |root: &std::path::Path, path: &str, label: &str| {
-        json!({"relative_path": path, "abs_path": root.join(path), "assigned_label": label})
-    };
+    let line = |root: &std::path::Path, path: &str, label: &str| json!({"relative_path": path, "abs_path": root.join(path), "assigned_label": label});
     index(&here, &[line(&other, "s.wav", "Snare"), line(&here.archive(), "k.wav", "Kick")]);
     let done = super::command::rebuild_index(&here, &[]);
     assert_eq!(done.status.code(), Some(0), "{}", super::command::said(&done));

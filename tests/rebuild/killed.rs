@@ -82,7 +82,8 @@ fn a_killed_run_leaves_whole_files_and_the_next_does_the_rest() {
         assert!(unfinished(&place).is_empty(), "{:?}", unfinished(&place));
         assert!(place.rebuild(link).is_unchanged());
         assert_eq!(place.undo().removed, 600);
-        assert!(!place.out().exists());
+        // The folder itself may be from a run that was killed before its log was there.
+        assert_eq!(super::place::files(&place.out()), BTreeMap::new());
     }
 }
 
@@ -97,7 +98,10 @@ fn what_a_killed_run_put_there_is_taken_away_by_undo() {
             place.undo();
         }
         let left: Vec<_> = if place.out().exists() { files_below(&place.out()) } else { Vec::new() };
-        assert!(left.iter().all(|path| path.file_name().unwrap().to_string_lossy().starts_with(".drumfs-")), "{left:?}");
+        assert!(
+            left.iter().all(|path| path.file_name().unwrap().to_string_lossy().starts_with(".drumfs-")),
+            "{left:?}"
+        );
     }
 }
 

@@ -110,7 +110,11 @@ fn run(steps: &[Step]) -> TestCaseResult {
             Step::Rebuild(link) => {
                 let report = place.rebuild(*link);
                 yours_now(&place, &mut mine, &report.stays);
-                after_run(&place, &mine, report.problems.iter().map(|p| String::from_utf8_lossy(&p.path).into_owned()))?;
+                after_run(
+                    &place,
+                    &mine,
+                    report.problems.iter().map(|p| String::from_utf8_lossy(&p.path).into_owned()),
+                )?;
                 let before = super::place::identities(&place.out());
                 let again = place.rebuild(*link);
                 prop_assert!(again.is_unchanged(), "{:?}", again);

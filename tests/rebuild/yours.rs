@@ -46,12 +46,8 @@ fn undo_leaves_what_you_changed_and_what_you_put_there_and_names_it() {
         assert_eq!(stays(&undone.stays), ["Kick/a/k.wav", "Tom/b/mine.asd", "_stats.json"]);
         let left = files(&out);
         let left: Vec<_> = left.iter().map(|(path, text)| (&path[..], &text[..])).collect();
-        let expected = [
-            ("Kick/a/k.wav", "edited"),
-            ("Tom/b/mine.asd", "mine"),
-            ("_stats.json", "edited"),
-            ("notes.txt", "mine"),
-        ];
+        let expected =
+            [("Kick/a/k.wav", "edited"), ("Tom/b/mine.asd", "mine"), ("_stats.json", "edited"), ("notes.txt", "mine")];
         assert_eq!(left, expected, "{link}");
         assert!(!out.join("Snare").exists());
     }
