@@ -6,3 +6,4 @@ mod text;
 
 pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Record, Sound};
+pub use text::PathText;
