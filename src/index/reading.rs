@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use super::Analyses;
-use super::listen::{Listener, Source};
+use super::listen::{Listener, Prepared, Source};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash, ContentHasher, HashAlgorithm, kind};
 use crate::classify::Ensemble;
@@ -54,23 +54,48 @@ impl Reading {
         Ok(Self { file, bytes: whole, extension, size, mtime_ns, hash: hasher.finish() })
     }
 
-    /// Lets the models that are missing in `heard` listen. The listener of this thread is made where there is none yet.
+    /// Decodes the file for the models that are missing in `heard`. The listener of this thread is made where there is
+    /// none yet.
     ///
     /// # Errors
     /// Where a model does not run at all; what is wrong with the file is in the analyses.
+    pub fn prepare(
+        &self,
+        heard: Analyses,
+        listener: &mut Option<Listener>,
+        ensemble: &Arc<Ensemble>,
+    ) -> io::Result<Prepared> {
+        Ok(self.prepare_with(Self::listener(listener, ensemble)?, heard))
+    }
+
+    /// Lets the models that are missing in `heard` listen.
+    ///
+    /// # Errors
+    /// As [`Reading::prepare`].
     pub fn complete(
         &self,
         heard: Analyses,
         listener: &mut Option<Listener>,
         ensemble: &Arc<Ensemble>,
     ) -> io::Result<Analyses> {
-        let listener = match listener {
-            Some(listener) => listener,
-            None => listener
-                .insert(Listener::new(Arc::clone(ensemble)).map_err(|error| io::Error::other(error.to_string()))?),
-        };
+        let listener = Self::listener(listener, ensemble)?;
+        let prepared = self.prepare_with(listener, heard);
+        Ok(listener.conclude(prepared))
+    }
+
+    fn prepare_with(&self, listener: &mut Listener, heard: Analyses) -> Prepared {
         let source = self.bytes.as_deref().map_or(Source::File(&self.file), Source::Bytes);
-        Ok(listener.complete(heard, source, self.size, self.extension.as_deref()))
+        listener.prepare(heard, source, self.size, self.extension.as_deref())
+    }
+
+    fn listener<'l>(listener: &'l mut Option<Listener>, ensemble: &Arc<Ensemble>) -> io::Result<&'l mut Listener> {
+        match listener {
+            Some(listener) => Ok(listener),
+            empty => {
+                let made = Listener::new(Arc::clone(ensemble)).map_err(|error| io::Error::other(error.to_string()))?;
+                Ok(empty.insert(made))
+            }
+        }
     }
 }
 
