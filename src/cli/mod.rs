@@ -11,6 +11,7 @@ mod learn;
 mod mount;
 mod output;
 mod progress;
+mod rebuild;
 mod rules;
 mod schema;
 mod validate;
@@ -56,6 +57,7 @@ enum Command {
     Mount(mount::MountArgs),
     #[command(alias = "infer")]
     Index(index::IndexArgs),
+    Rebuild(rebuild::RebuildArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
+        Command::Rebuild(args) => rebuild::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
