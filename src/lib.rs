@@ -3,8 +3,8 @@
 //! The data goes one way:
 //!
 //! ```text
-//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount
-//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)
+//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount | rebuild
+//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)  (links, copies)
 //!  hash,       features) calibrate)
 //!  watch)
 //! ```
@@ -25,6 +25,7 @@ pub mod index;
 pub mod learn;
 pub(crate) mod memory;
 pub mod mount;
+pub mod rebuild;
 pub mod report;
 pub mod rules;
 pub mod store;

@@ -13,6 +13,7 @@ mod learn;
 mod mount;
 mod output;
 mod progress;
+mod rebuild;
 mod rules;
 mod schema;
 mod stats;
@@ -60,6 +61,7 @@ enum Command {
     Mount(mount::MountArgs),
     #[command(alias = "infer")]
     Index(index::IndexArgs),
+    Rebuild(rebuild::RebuildArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Stats(stats::StatsArgs),
@@ -109,6 +111,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
+        Command::Rebuild(args) => rebuild::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Stats(args) => stats::run(&cli.global, &args),
         Command::Uncertain(args) => uncertain::run(&cli.global, &args),

@@ -80,7 +80,26 @@ impl ViewInput<'_> {
     /// Makes the view.
     pub fn build(self) -> View {
         let started = Instant::now();
+<<<<<<< HEAD
         let routed_to = route(&self.catalogue, &self.router, self.overrides);
+=======
+        let routed_to = self.route();
+        self.place(started, routed_to)
+    }
+
+    /// Makes the view of samples whose places are known: `decided` has one for each, in the order of the catalogue.
+    pub fn build_decided(self, decided: &[Assigned]) -> View {
+        let started = Instant::now();
+        let routed = |(_, place): (_, usize)| {
+            let assigned = decided.get(place).copied().unwrap_or(Assigned::HIDDEN);
+            Routed { assigned, margin: 0.0 }
+        };
+        let routed_to = self.catalogue.samples().iter().zip(0..).map(routed).collect();
+        self.place(started, routed_to)
+    }
+
+    fn place(self, started: Instant, routed_to: Vec<Routed>) -> View {
+>>>>>>> main
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
