@@ -14,7 +14,7 @@ use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
-use crate::rules::{Router, Rules};
+use crate::rules::Router;
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Builder, Catalogue};
 
@@ -73,11 +73,7 @@ impl Known {
 
     /// The rules in force, ready to route by.
     pub fn router(&self, ear: &Ear) -> Result<Router, Failure> {
-        let rules = match &self.rules {
-            Some(text) => Rules::parse(text, &ear.vocabulary)?,
-            None => Rules::defaults(&ear.vocabulary),
-        };
-        Ok(Router::new(&rules, &ear.vocabulary))
+        Ok(Router::new(&super::rules::rules(ear, self.rules.as_deref(), None)?, &ear.vocabulary))
     }
 
     /// The mount this is from, where it is from one.

@@ -80,10 +80,7 @@ impl ViewInput<'_> {
     /// Makes the view.
     pub fn build(self) -> View {
         let started = Instant::now();
-<<<<<<< HEAD
         let routed_to = route(&self.catalogue, &self.router, self.overrides);
-=======
-        let routed_to = self.route();
         self.place(started, routed_to)
     }
 
@@ -99,7 +96,6 @@ impl ViewInput<'_> {
     }
 
     fn place(self, started: Instant, routed_to: Vec<Routed>) -> View {
->>>>>>> main
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();

@@ -111,10 +111,6 @@ pub struct Numbers {
 }
 
 impl Numbers {
-<<<<<<< HEAD
-    /// Counts what [`assign`](super::assign) gave for a catalogue; `labels` are the fine ones in label order.
-    pub fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
-=======
     /// The counts that the pipeline before drumfs wrote as `stats` of its `_rebuild_summary.json`, under its names.
     pub fn old_stats(&self) -> BTreeMap<&'static str, u64> {
         BTreeMap::from([
@@ -128,8 +124,8 @@ impl Numbers {
         ])
     }
 
-    pub(super) fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
->>>>>>> main
+    /// Counts what [`assign`](super::assign) gave for a catalogue; `labels` are the fine ones in label order.
+    pub fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
         let totals = catalogue.totals();
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
