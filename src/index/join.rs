@@ -15,13 +15,18 @@ use crate::view::{Builder, Catalogue, Sample, SampleRef};
 /// Why the catalogue could not be loaded.
 pub type JoinError = StoreError;
 
-/// What the models of `ensemble` heard in a content, as far as the store knows.
+/// What the models of `ensemble` heard in a content, as far as the store knows; where none of them has heard it, what an
+/// imported index says.
 ///
 /// # Errors
 /// Where the store can't be read.
 pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Analyses, StoreError> {
     let analyses: Result<Vec<_>, _> = ensemble.models().map(|model| store.analysis(hash, model.model_id())).collect();
-    analyses.map(|analyses| Analyses::new(analyses, ensemble.members().len()))
+    let analyses = Analyses::new(analyses?, ensemble.members().len());
+    if !analyses.is_unheard() {
+        return Ok(analyses);
+    }
+    Ok(analyses.or_imported(store.imported(hash, ensemble.labels().names())?))
 }
 
 /// The sample that an entry and what was heard in its content make. Without any analysis it is one that is still to be

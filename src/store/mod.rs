@@ -5,6 +5,7 @@
 //! whenever it is opened. What was heard is on the disk within a second, and hearing it again costs only time.
 
 mod error;
+mod imported;
 mod journal;
 mod location;
 mod open;
@@ -12,6 +13,7 @@ mod trees;
 mod vouched;
 
 pub use error::StoreError;
+pub use imported::ImportedModel;
 pub use journal::{Entry as JournalEntry, Event as JournalEvent};
 pub use location::default_folder;
 pub use open::{OpenOptions, Opened};

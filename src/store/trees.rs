@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, IVec, Tree};
 
+use super::imported::{self, ImportedModel};
 use super::journal::Journal;
 use super::open::{OpenOptions, SCHEMA};
 use super::vouched::{self, Vouched, new_key};
@@ -82,6 +83,8 @@ pub struct Store {
     pub(super) unsure: AtomicBool,
     /// Mixed into what is written beside samples of who has heard them: another number makes all of that mean nothing.
     ears_key: AtomicU64,
+    /// The models of imported indexes, the newest import first.
+    pub(super) imports: RwLock<Vec<ImportedModel>>,
 }
 
 /// The database and its trees.
@@ -140,7 +143,10 @@ impl Store {
         let word = |key| trees.meta.get(key).map_err(|error| StoreError::sled(&options.folder, error));
         let vouched = Vouched::by(word(vouched::WORD)?.as_deref());
         let ears_key = word(EARS_KEY)?.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
+        let imports =
+            RwLock::new(imported::all(&trees.meta).map_err(|error| StoreError::sled(&options.folder, error))?);
         Ok(Self {
+            imports,
             trees: RwLock::new(Some(Arc::new(trees))),
             failed: AtomicBool::new(false),
             next_try: Mutex::new(Instant::now()),
