@@ -23,6 +23,7 @@ pub mod index;
 pub mod learn;
 pub(crate) mod memory;
 pub mod mount;
+pub mod overrides;
 pub mod report;
 pub mod rules;
 pub mod store;

@@ -90,7 +90,7 @@ impl RecordContext<'_> {
         let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
         Record {
-            relative_path_bytes: (!is_utf8).then(|| sample.path.iter().map(|byte| format!("{byte:02x}")).collect()),
+            relative_path_bytes: (!is_utf8).then(|| to_hex(sample.path)),
             relative_path: path,
             abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
             hash: sample.hash.map(|hash| hash.to_hex()),
@@ -204,7 +204,13 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
     })
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// Bytes as pairs of hexadecimal digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes of pairs of hexadecimal digits.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }

@@ -10,6 +10,7 @@ mod location;
 mod open;
 mod trees;
 mod vouched;
+mod word;
 
 pub use error::StoreError;
 pub use journal::{Entry as JournalEntry, Event as JournalEvent};
@@ -17,3 +18,4 @@ pub use location::default_folder;
 pub use open::{OpenOptions, Opened};
 pub use trees::{Known, Override, RulesState, SampleEntry, Store};
 pub use vouched::Token;
+pub use word::Word;

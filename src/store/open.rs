@@ -226,7 +226,7 @@ impl OpenOptions {
         let mut words = LastWords { overrides: BTreeMap::new(), rules: None, bad };
         for JournalEntry { event, at } in entries {
             match event {
-                JournalEvent::Override { hash, hash_algorithm, label, note } => {
+                JournalEvent::Override { hash, hash_algorithm, label, note, .. } => {
                     let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
                     let Ok(hash) = ContentHash::from_hex(algorithm, &hash) else { continue };
                     words.overrides.insert(hash, (label, note, at));
@@ -246,7 +246,8 @@ impl OpenOptions {
             let (hash, Override { label, note, at }) = item?;
             if words.overrides.get(&hash).is_none_or(|(.., said)| said + SAME_TIME < at) {
                 let (hash, hash_algorithm) = (hash.to_hex(), hash.algorithm().name().to_owned());
-                let event = JournalEvent::Override { hash, hash_algorithm, label: Some(label), note };
+                let (label, by, undo) = (Some(label), None, false);
+                let event = JournalEvent::Override { hash, hash_algorithm, label, note, by, undo };
                 lost.push(JournalEntry { at, event });
             }
         }
