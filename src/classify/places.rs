@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::model::ModelFiles;
@@ -48,12 +48,25 @@ pub fn calibration_to_write(files: &ModelFiles, model_id: &str) -> Option<PathBu
 }
 
 /// Writes a file whole: into a temporary file beside it, synced and renamed over. After a crash there is the old one or
-/// the new one. Folders are made where they are missing; the file is this
-/// user's alone.
+/// the new one. Folders are made where they are missing; the file is this user's alone.
 ///
 /// # Errors
 /// What the system says; the old file is as it was then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_whole_for(path, bytes, 0o600)
+}
+
+/// The same for a file that others may read: with the rights of the file that was there, or those that new files get.
+///
+/// # Errors
+/// The same.
+pub fn write_whole_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = fs::metadata(path).ok().map(|before| before.permissions());
+    write_whole_for(path, bytes, before.as_ref().map_or(0o666, |before| before.mode() & 0o777))?;
+    before.map_or(Ok(()), |before| fs::set_permissions(path, before))
+}
+
+fn write_whole_for(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -61,7 +74,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Left by a process of this number that crashed, or put there for this one to write through.
     drop(fs::remove_file(&temporary));
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

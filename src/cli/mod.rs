@@ -9,6 +9,8 @@ mod known;
 mod learn;
 mod mount;
 mod output;
+mod overrides;
+mod place;
 mod progress;
 mod rules;
 mod validate;
@@ -56,6 +58,7 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
+    Override(overrides::OverrideArgs),
     Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Override(args) => overrides::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {

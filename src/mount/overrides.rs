@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::keeper::Shared;
-use crate::overrides::{Labels, LineError, Names, write};
+use crate::overrides::{Form, Labels, LineError, Names, write};
 use crate::store::Word;
 
 /// Reads one line. Blank lines say nothing.
@@ -21,6 +21,6 @@ pub fn text(shared: &Shared) -> Vec<u8> {
     let overrides = shared.overrides.read().unwrap_or_else(PoisonError::into_inner);
     let mut text = Vec::new();
     // Nothing fails to be written into memory.
-    _ = write(&overrides, shared.view().catalogue(), &mut text);
+    _ = write(&overrides, shared.view().catalogue(), Form::New, &mut text);
     text
 }

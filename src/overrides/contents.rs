@@ -95,7 +95,7 @@ impl Names<'_> {
             return self.at(path.ok_or(LineError::NoSample)?);
         };
         let in_use = self.contents.algorithm();
-        let hashes = read(digest, in_use)?;
+        let hashes = candidates(digest, in_use)?;
         let first = hashes.first().copied();
         if let Some(here) = hashes.iter().find(|hash| self.contents.holds(hash)) {
             return Ok(*here);
@@ -134,7 +134,7 @@ fn text(path: &[u8]) -> String {
 }
 
 /// The hashes that digits may be, the likeliest first: 32 digits are XXH3 or MD5.
-fn read(digest: &Digest, in_use: Option<HashAlgorithm>) -> Result<Vec<ContentHash>, LineError> {
+pub(super) fn candidates(digest: &Digest, in_use: Option<HashAlgorithm>) -> Result<Vec<ContentHash>, LineError> {
     let here = in_use.unwrap_or_default();
     if let Some(named) = digest.named {
         return Ok(vec![ContentHash::from_hex(named, &digest.text)?]);

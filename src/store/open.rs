@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
+use super::location::ARCHIVE;
 use super::trees::{SAME_TIME, Store};
 use super::{JournalEntry, JournalEvent, Override, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
@@ -92,6 +94,7 @@ impl OpenOptions {
         self.replay(&store, &mut notice)?;
         self.complete_journal(&store, &mut notice)?;
         store.mark_opened(&self.archive)?;
+        self.name_archive().map_err(at)?;
         fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
             .map_err(at)?;
         if was_open {
@@ -99,6 +102,15 @@ impl OpenOptions {
             notice = Some(notice.map_or(told.clone(), |notice| format!("{notice}; {told}")));
         }
         Ok(Opened { store, notice })
+    }
+
+    /// Writes beside the database which archive this is for, unless it is there.
+    fn name_archive(&self) -> io::Result<()> {
+        let (path, archive) = (self.folder.join(ARCHIVE), self.archive.as_os_str().as_bytes());
+        match fs::read(&path) {
+            Ok(known) if known == archive => Ok(()),
+            _ => fs::write(path, archive),
+        }
     }
 
     fn open_db_or_repair(&self, notice: &mut Option<String>) -> Result<sled::Db, StoreError> {
@@ -295,7 +307,7 @@ struct LastWords {
 
 /// What drumfs makes in a store's folder. Files of others that lie there are left as they are.
 fn is_ours(name: &str) -> bool {
-    matches!(name, "db" | "journal.jsonl" | "owner" | "drumfs.log")
+    matches!(name, "db" | "journal.jsonl" | "owner" | ARCHIVE | "drumfs.log")
         || name.starts_with("catalogue.bin")
         || name.starts_with("learned.json")
         || name.starts_with("damaged-")
