@@ -25,6 +25,7 @@ pub(crate) mod memory;
 pub mod mount;
 pub mod overrides;
 pub mod report;
+pub mod review;
 pub mod rules;
 pub mod store;
 pub mod view;

@@ -12,6 +12,7 @@ mod output;
 mod overrides;
 mod place;
 mod progress;
+mod review;
 mod rules;
 mod validate;
 
@@ -59,6 +60,7 @@ enum Command {
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
     Override(overrides::OverrideArgs),
+    Review(review::ReviewArgs),
     Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Override(args) => overrides::run(&cli.global, &args),
+        Command::Review(args) => review::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {

@@ -64,7 +64,7 @@ struct About {
     archive: Option<PathBuf>,
     /// Who says so, for the history [default: the name you are logged in by]
     #[arg(long, value_name = "NAME")]
-    by: Option<String>,
+    who: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -72,7 +72,7 @@ struct About {
 
 impl About {
     fn by(&self) -> Option<String> {
-        self.by.clone().or_else(login)
+        self.who.clone().or_else(login)
     }
 }
 
