@@ -19,6 +19,7 @@ pub mod audio;
 pub mod classify;
 pub mod cli;
 pub mod config;
+pub mod exchange;
 pub mod index;
 pub mod learn;
 pub(crate) mod memory;

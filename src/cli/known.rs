@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::context::{self, Ear};
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, ContentHash};
-use crate::index::{join, record};
+use crate::exchange::IndexReader;
+use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
 use crate::overrides::Recorder;
@@ -77,8 +78,8 @@ impl Known {
         let control = mount.join("_control");
         let mut samples = Builder::default();
         let mut overrides = HashMap::new();
-        for line in BufReader::new(fs::File::open(control.join("index.jsonl"))?).split(b'\n') {
-            samples.add([record::parse_line(&line?)?]);
+        for record in IndexReader::open(&control.join("index.jsonl"))? {
+            samples.add([record?.sample]);
         }
         for line in BufReader::new(fs::File::open(control.join("overrides.jsonl"))?).split(b'\n') {
             let said: Said = serde_json::from_slice(&line?)?;

@@ -3,13 +3,11 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::{GateAnswer, Status};
-use crate::archive::ContentHash;
-use crate::audio::{Attributes, Codec, SILENCE_DBFS};
+use crate::exchange;
 use crate::rules::{Reason, Router};
 use crate::view::{Assigned, Sample, SampleRef};
 
@@ -90,7 +88,7 @@ impl RecordContext<'_> {
         let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
         Record {
-            relative_path_bytes: (!is_utf8).then(|| to_hex(sample.path)),
+            relative_path_bytes: (!is_utf8).then(|| exchange::to_hex(sample.path)),
             relative_path: path,
             abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
             hash: sample.hash.map(|hash| hash.to_hex()),
@@ -132,96 +130,19 @@ impl RecordContext<'_> {
 #[error("not a record of index.jsonl: {0}")]
 pub struct RecordError(String);
 
-#[derive(Deserialize)]
-struct Parsed {
-    relative_path: String,
-    relative_path_bytes: Option<String>,
-    hash: Option<String>,
-    hash_algorithm: Option<String>,
-    size: u64,
-    mtime: Box<RawValue>,
-    duration_sec: Option<f64>,
-    rms: Option<f32>,
-    centroid_hz: Option<f32>,
-    rolloff_hz: Option<f32>,
-    sample_rate: Option<u32>,
-    channels: Option<u16>,
-    codec: Option<Codec>,
-    probs: Vec<f32>,
-    gate_probability: Option<f32>,
-    #[serde(default)]
-    gate_refused: bool,
-    status: Status,
-    errors: Option<String>,
-}
-
 /// Reads a record back: the sample, as the catalogue that wrote it had it.
 ///
 /// # Errors
 /// [`RecordError`] for anything that drumfs did not write.
 pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
-    let parsed: Parsed = serde_json::from_slice(line).map_err(|error| RecordError(error.to_string()))?;
-    // JSON has no numbers that are none, but some that are too large to be one here.
-    let floats = [parsed.rms, parsed.centroid_hz, parsed.rolloff_hz, parsed.gate_probability];
-    let finite = |value: &f32| value.is_finite();
-    if !floats.iter().flatten().chain(&parsed.probs).all(finite) || parsed.duration_sec.is_some_and(|d| !d.is_finite())
-    {
-        return Err(RecordError("a number is out of range".to_owned()));
+    let record = exchange::Record::parse(line).map_err(|error| RecordError(error.to_string()))?;
+    if record.form != exchange::Form::Drumfs {
+        return Err(RecordError("it has no `status`".to_owned()));
     }
-    let path = match &parsed.relative_path_bytes {
-        Some(hex) => from_hex(hex).ok_or_else(|| RecordError("`relative_path_bytes` is not hexadecimal".to_owned()))?,
-        None => parsed.relative_path.into_bytes(),
-    };
-    let hash = match (&parsed.hash, &parsed.hash_algorithm) {
-        (Some(hash), Some(algorithm)) => {
-            let hash = algorithm.parse().and_then(|algorithm| ContentHash::from_hex(algorithm, hash));
-            Some(hash.map_err(|error| RecordError(error.to_string()))?)
-        }
-        _ => None,
-    };
-    let attributes = match (parsed.duration_sec, parsed.sample_rate, parsed.channels, parsed.codec) {
-        (Some(duration_sec), Some(sample_rate), Some(channels), Some(codec)) => Some(Attributes {
-            duration_sec,
-            rms_dbfs: parsed.rms.unwrap_or(SILENCE_DBFS),
-            centroid_hz: parsed.centroid_hz.unwrap_or(0.0),
-            rolloff_hz: parsed.rolloff_hz.unwrap_or(0.0),
-            sample_rate,
-            channels,
-            codec,
-        }),
-        _ => None,
-    };
-    Ok(Sample {
-        path: path.into(),
-        size: parsed.size,
-        mtime_ns: nanoseconds(parsed.mtime.get()).ok_or_else(|| RecordError("`mtime` is no time".to_owned()))?,
-        hash,
-        status: parsed.status,
-        error: parsed.errors.map(Into::into),
-        attributes,
-        probs: parsed.probs.into(),
-        gate: parsed.gate_probability.map(|probability| GateAnswer { probability, refused: parsed.gate_refused }),
-    })
-}
-
-/// Bytes as pairs of hexadecimal digits.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Bytes of pairs of hexadecimal digits.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
-}
-
-/// The nanoseconds of a JSON number of seconds, exactly where it has nine decimals or fewer.
-fn nanoseconds(text: &str) -> Option<i64> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    let whole: i64 = whole.parse().ok()?;
-    whole.checked_mul(1_000_000_000)?.checked_add(fraction.parse().ok()?)?.checked_mul(sign)
+    if !record.has_stat {
+        return Err(RecordError("`size` or `mtime` is missing".to_owned()));
+    }
+    Ok(record.sample)
 }
 
 /// Nanoseconds as a JSON number of seconds, exact: a double would lose the last digits.
@@ -234,6 +155,7 @@ fn seconds(ns: i64) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::{GateAnswer, Status};
     use crate::rules::{Rules, Vocabulary};
 
     #[test]
@@ -293,8 +215,5 @@ mod tests {
         assert_eq!(seconds(1_730_723_456_123_456_789).get(), "1730723456.123456789");
         assert_eq!(seconds(-1_500_000_000).get(), "-1.500000000");
         assert_eq!(seconds(0).get(), "0.000000000");
-        for ns in [1_730_723_456_123_456_789, -1_500_000_000, 0, -1] {
-            assert_eq!(nanoseconds(seconds(ns).get()), Some(ns));
-        }
     }
 }

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
-use serde::Deserialize;
 use thiserror::Error;
 
+use super::Line;
 use super::contents::{At, Contents, candidates};
-use super::{Digest, Line};
 use crate::archive::{ArchiveRoot, ContentHash, ContentHasher, HashAlgorithm};
+use crate::exchange::{BadLines, IndexError, IndexReader, Record};
 use crate::view::Catalogue;
 
 /// A file that can't be read.
@@ -30,16 +30,6 @@ pub enum ElsewhereError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
-    },
-    /// A line is no record.
-    #[error("{}: line {line}: not a record of index.jsonl: {source}", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// Why.
-        source: serde_json::Error,
     },
 }
 
@@ -71,14 +61,6 @@ pub struct Elsewhere<'a> {
     others: HashMap<ContentHash, ContentHash>,
 }
 
-#[derive(Deserialize)]
-struct Record {
-    relative_path: Option<String>,
-    hash: Option<String>,
-    hash_algorithm: Option<String>,
-    size: Option<u64>,
-}
-
 impl<'a> Elsewhere<'a> {
     /// The contents of a catalogue, with no other names yet.
     pub fn new(catalogue: &'a Catalogue, root: &'a ArchiveRoot) -> Self {
@@ -86,41 +68,21 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// Learns other names from an index.jsonl (or .gz): its hash at a path means the content that is at that path now,
-    /// where that has the size that the index says.
+    /// where that has the size that the index says. Lines that are no records are passed over and told of.
     ///
     /// # Errors
-    /// Where it can't be read, with the line.
-    pub fn learn_index(&mut self, path: &Path) -> Result<(), ElsewhereError> {
-        let failed = |source| ElsewhereError::Io { path: path.to_owned(), source };
-        let file = unzipped(BufReader::new(File::open(path).map_err(failed)?)).map_err(failed)?;
-        for (line, number) in file.split(b'\n').zip(1..) {
-            let line = line.map_err(failed)?;
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
+    /// Where it can't be read.
+    pub fn learn_index(&mut self, path: &Path) -> Result<BadLines, IndexError> {
+        let mut bad = BadLines::default();
+        for record in bad.passing(IndexReader::open(path)?) {
+            let Record { sample: old, has_stat, .. } = record?;
+            let here = self.catalogue.by_path(&old.path).map(|(_, sample)| sample);
+            let here = here.filter(|here| !has_stat || here.size == old.size).and_then(|here| here.hash);
+            if let (Some(hash), Some(here)) = (old.hash, here) {
+                self.others.insert(hash, here);
             }
-            let record: Record = serde_json::from_slice(&line).map_err(|source| ElsewhereError::Record {
-                path: path.to_owned(),
-                line: number,
-                source,
-            })?;
-            self.learn_record(&record);
         }
-        Ok(())
-    }
-
-    /// A record that tells nothing, of a file that failed for one, is passed over.
-    fn learn_record(&mut self, record: &Record) {
-        let (Some(path), Some(text)) = (&record.relative_path, &record.hash) else { return };
-        let Some((_, sample)) = self.catalogue.by_path(path.as_bytes()) else { return };
-        let Some(here) = sample.hash.filter(|_| record.size.is_none_or(|size| size == sample.size)) else { return };
-        let named = record.hash_algorithm.as_deref().and_then(|name| name.parse().ok());
-        // An index without the name of its algorithm is an old one.
-        let digest = Digest { text: text.clone(), named, old_form: named.is_none() };
-        if let Ok(hashes) = candidates(&digest, self.algorithm())
-            && let Some(hash) = hashes.first()
-        {
-            self.others.insert(*hash, here);
-        }
+        Ok(bad)
     }
 
     /// Learns other names by reading originals, until every hash of another kind in `text` (lines of overrides.jsonl) is
@@ -280,11 +242,11 @@ mod tests {
         writeln!(file, "{{\"relative_path\": \"bad.wav\", \"hash\": null, \"errors\": \"x\"}}").unwrap();
         file.finish().unwrap();
         let mut contents = Elsewhere::new(&catalogue, &root);
-        contents.learn_index(&index).unwrap();
+        assert_eq!(contents.learn_index(&index).unwrap().count(), 0);
         assert_eq!(said(&contents, &line), Ok(here));
         std::fs::write(&index, "{\"relative_path\": 3}\n").unwrap();
-        let error = contents.learn_index(&index).unwrap_err().to_string();
-        assert!(error.contains("line 1: not a record"), "{error}");
+        let bad = contents.learn_index(&index).unwrap();
+        assert!(bad.count() == 1 && bad.sentences()[0].contains("line 1"), "{:?}", bad.sentences());
     }
 
     #[test]

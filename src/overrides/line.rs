@@ -4,6 +4,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::archive::{HashAlgorithm, HashError};
+use crate::exchange::PathText;
 
 /// What is wrong with a line.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -94,8 +95,8 @@ pub struct Digest {
 struct Keys {
     hash: Option<String>,
     hash_algorithm: Option<String>,
-    path: Option<String>,
-    relative_path: Option<String>,
+    path: Option<PathText>,
+    relative_path: Option<PathText>,
     path_bytes: Option<String>,
     relative_path_bytes: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -139,8 +140,8 @@ impl Line {
         let path = one_of((keys.path, "path"), (keys.relative_path, "relative_path"))?;
         let bytes = keys.path_bytes.or(keys.relative_path_bytes);
         let path = match bytes {
-            Some(hex) => Some(crate::index::record::from_hex(&hex).ok_or(LineError::PathBytes)?),
-            None => path.map(String::into_bytes),
+            Some(hex) => Some(crate::exchange::from_hex(&hex).ok_or(LineError::PathBytes)?),
+            None => path.map(|PathText(bytes)| bytes),
         };
         let named = keys.hash_algorithm.map(|name| name.parse()).transpose()?;
         let hash = keys.hash.map(|text| Digest { text, named, old_form });

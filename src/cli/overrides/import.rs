@@ -78,7 +78,8 @@ pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure
     let here = Here::new(global, args.about.archive.as_deref(), None)?;
     let mut contents = Elsewhere::new(&here.known.catalogue, &here.root);
     if let Some(index) = &args.index {
-        contents.learn_index(index)?;
+        let bad = contents.learn_index(index)?;
+        bad.sentences().iter().for_each(output::tell);
     }
     if args.hash_originals {
         let bar = progress::reading();

@@ -1,0 +1,5 @@
+//! What goes to files that other programs read, and what comes back from theirs.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod reading;
