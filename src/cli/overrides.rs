@@ -180,7 +180,11 @@ impl Here {
         }
         let unknown = || {
             let path = Path::new(said);
-            let hint = if path.exists() { "; if it is new, run `drumfs index` first" } else { "" };
+            let hint = match path.metadata() {
+                Ok(found) if found.is_dir() => ": it is a folder, give samples",
+                Ok(_) => ": if it is new, run `drumfs index` first",
+                Err(_) => "",
+            };
             format!("no sample `{}` is known in {}{hint}", path.display(), self.root.path().display())
         };
         let text = said.to_str().filter(|text| is_digest(text)).ok_or_else(unknown)?;

@@ -39,7 +39,8 @@ fn wave(samples: &[f32]) -> Vec<i8> {
     let level = |value: f32| (value.clamp(-1.0, 1.0) * 127.0).round() as i8;
     let column = |number: usize| {
         let (from, to) = (number * samples.len() / columns, (number + 1) * samples.len() / columns);
-        let part = samples.get(from..to).unwrap_or_default();
+        // With the next one's first, so that columns of few samples hang together.
+        let part = samples.get(from..(to + 1).min(samples.len())).unwrap_or_default();
         let least = part.iter().copied().fold(f32::INFINITY, f32::min);
         let largest = part.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         [level(least), level(largest)]

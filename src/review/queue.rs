@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::archive::ContentHash;
-use crate::rules::{Reason, Router};
+use crate::rules::{ReadName, Reason, Router, Subject};
 use crate::store::Override;
 use crate::view::{Catalogue, SampleRef};
 
@@ -27,9 +27,9 @@ pub fn least_sure(
     overrides: &HashMap<ContentHash, Override>,
     by: By,
 ) -> Vec<u32> {
-    let sureness = |sample: SampleRef<'_>| {
+    let sureness = |sample: SampleRef<'_>, name: &ReadName| {
         let hash = sample.hash?;
-        let verdict = router.route(&sample.subject(None));
+        let verdict = router.route(&Subject { read_name: Some(name), ..sample.subject(None) });
         let asked = matches!(
             verdict.reason,
             Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name | Reason::Gate
@@ -41,7 +41,7 @@ pub fn least_sure(
         };
         (asked && !sample.probs.is_empty() && !overrides.contains_key(&hash)).then_some(sure)
     };
-    let sure = catalogue.each(None, |sample, _| sureness(sample));
+    let sure = catalogue.each(None, |sample, name| sureness(sample, name));
     // One of each content.
     let mut ids: Vec<(f32, u32)> =
         catalogue.by_hash().iter().filter_map(|&id| Some((sure.get(id as usize).copied().flatten()?, id))).collect();

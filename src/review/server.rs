@@ -41,11 +41,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// How often it is looked whether to end.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long requests that are being answered are waited for at the end.
+/// How long decisions that are being recorded are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Most requests that are answered at a time.
-const MAX_AT_ONCE: usize = 64;
 
 /// A page that waits to be opened.
 pub struct Review {
@@ -84,34 +81,31 @@ impl Review {
     /// # Errors
     /// Where nothing can be received any more.
     pub fn serve(&self, stop: &AtomicBool) -> io::Result<()> {
-        let busy = Arc::new(AtomicUsize::new(0));
+        let deciding = Arc::new(AtomicUsize::new(0));
         while !stop.load(Ordering::Relaxed) {
             let Some(request) = self.server.recv_timeout(LOOK)? else { continue };
-            if busy.fetch_add(1, Ordering::Relaxed) >= MAX_AT_ONCE {
-                busy.fetch_sub(1, Ordering::Relaxed);
-                drop(request.respond(Response::empty(503)));
-                continue;
-            }
-            let (guard, session, busy) = (Arc::clone(&self.guard), Arc::clone(&self.session), Arc::clone(&busy));
+            let (guard, session, deciding) =
+                (Arc::clone(&self.guard), Arc::clone(&self.session), Arc::clone(&deciding));
             // A client that reads or writes slowly costs a thread, and nobody else's time.
             let answering = std::thread::Builder::new().name("review".to_owned()).spawn(move || {
-                let done = crate::catch_quietly(|| answer(&guard, &session, request));
+                let done = crate::catch_quietly(|| answer(&guard, &session, &deciding, request));
                 if let Ok(Err(error)) = done {
                     log::debug!("an answer was not taken: {error}");
                 }
-                busy.fetch_sub(1, Ordering::Relaxed);
             });
-            answering?;
+            if let Err(error) = answering {
+                log::warn!("a request can't be answered: {error}");
+            }
         }
         let patience = Instant::now() + PATIENCE;
-        while busy.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
+        while deciding.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
             std::thread::sleep(LOOK / 10);
         }
         Ok(())
     }
 }
 
-fn answer(guard: &Guard, session: &Session, mut request: Request) -> io::Result<()> {
+fn answer(guard: &Guard, session: &Session, deciding: &AtomicUsize, mut request: Request) -> io::Result<()> {
     let method = request.method().clone();
     let headers = request.headers().iter();
     let asked = Asked {
@@ -136,7 +130,10 @@ fn answer(guard: &Guard, session: &Session, mut request: Request) -> io::Result<
         Ok((path, _, _)) if method == Method::Post => {
             let mut body = Vec::new();
             request.as_reader().take(MAX_BODY as u64).read_to_end(&mut body)?;
-            post(session, &path, &body)
+            deciding.fetch_add(1, Ordering::Relaxed);
+            let done = crate::catch_quietly(|| post(session, &path, &body));
+            deciding.fetch_sub(1, Ordering::Relaxed);
+            done.unwrap_or_else(|payload| json(500, &Told { error: crate::panic_message(payload.as_ref()) }))
         }
         Ok((path, query, range)) => get(session, &path, &query, range.as_deref()),
     };
