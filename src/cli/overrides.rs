@@ -3,7 +3,7 @@
 mod import;
 mod merge;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -201,7 +201,7 @@ impl Here {
     }
 
     /// What a person picks by a path or a hash: one content, or what is below a folder.
-    fn picked(&self, said: Option<&OsStr>) -> Result<Picked<'_>, Failure> {
+    fn picked(&self, said: Option<&OsStr>) -> Result<Picked, Failure> {
         let Some(said) = said else { return Ok(Picked::All) };
         let path = Path::new(said);
         let real = path.canonicalize().ok().filter(|real| real.is_dir());
@@ -209,7 +209,11 @@ impl Here {
         let relative = self.root.path().join(path).is_dir().then_some(path).filter(|_| path.is_relative());
         match (inside.or(relative), real.as_deref()) {
             (Some(folder), _) if folder == Path::new("") => Ok(Picked::All),
-            (Some(folder), _) => Ok(Picked::Below(&self.known, [folder.as_os_str().as_bytes(), b"/"].concat())),
+            (Some(folder), _) => {
+                let folder = [folder.as_os_str().as_bytes(), b"/"].concat();
+                let below = self.known.catalogue.samples().iter().filter(|sample| sample.path.starts_with(&folder));
+                Ok(Picked::Below(below.filter_map(|sample| sample.hash).collect()))
+            }
             (None, Some(real)) if super::known::mounts().any(|mount| mount.at == real) => Ok(Picked::All),
             (None, Some(_)) => Err(format!(
                 "{} is no folder of {}: give one of the archive",
@@ -241,23 +245,18 @@ fn is_digest(text: &str) -> bool {
     matches!(text.len(), 16 | 32 | 64) && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-enum Picked<'a> {
+enum Picked {
     All,
-    Below(&'a Known, Vec<u8>),
+    Below(HashSet<ContentHash>),
     One(ContentHash),
 }
 
-impl Picked<'_> {
+impl Picked {
     fn has(&self, hash: &ContentHash) -> bool {
         match self {
             Self::All => true,
+            Self::Below(below) => below.contains(hash),
             Self::One(one) => one == hash,
-            // Of several samples with one content each counts; few contents are asked for.
-            Self::Below(known, folder) => known
-                .catalogue
-                .samples()
-                .iter()
-                .any(|sample| sample.hash.as_ref() == Some(hash) && sample.path.starts_with(folder)),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! `drumfs override import`: taking over a file of overrides, an old one too.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::{About, Here};
-use crate::archive::ContentHash;
 use crate::cli::progress;
 use crate::cli::{Failure, Global, Outcome, output};
 use crate::overrides::elsewhere::{Elsewhere, open};
@@ -116,7 +114,6 @@ fn compare(here: &Here, args: &ImportArgs, reading: &Reading) -> (Vec<Word>, Don
         problems: reading.problems.iter().map(ToString::to_string).collect(),
         recorded: false,
     };
-    let here_now: HashSet<ContentHash> = here.known.catalogue.samples().iter().filter_map(|s| s.hash).collect();
     for said in &reading.said {
         let word = Word { by: said.word.by.clone().or_else(|| by.clone()), undo: false, ..said.word.clone() };
         let before = here.known.overrides.get(&word.hash);
@@ -134,7 +131,7 @@ fn compare(here: &Here, args: &ImportArgs, reading: &Reading) -> (Vec<Word>, Don
                 continue;
             }
         }
-        done.not_here += usize::from(!here_now.contains(&word.hash));
+        done.not_here += usize::from(here.known.catalogue.with_content(&word.hash).is_none());
         words.push(word);
     }
     done.taken = words.len();
