@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
+use crate::overrides::Recorder;
+use crate::rules::{Router, Rules};
 use crate::store::{Override, Store, StoreError};
-use crate::view::{Builder, Catalogue};
+use crate::view::{Builder, Catalogue, SampleRef};
 
 /// Samples, what people said, and the rules in force.
 pub struct Known {
@@ -95,6 +99,39 @@ impl Known {
         let from = From::Mount(mount);
         Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from })
     }
+
+    /// The rules in force, compiled.
+    pub fn router(&self, ear: &Ear) -> Result<Router, Failure> {
+        let rules = match &self.rules {
+            Some(text) => Rules::parse(text, &ear.vocabulary)?,
+            None => Rules::defaults(&ear.vocabulary),
+        };
+        Ok(Router::new(&rules, &ear.vocabulary))
+    }
+
+    /// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
+    pub fn find<'a>(&'a self, root: &ArchiveRoot, path: &Path) -> Option<SampleRef<'a>> {
+        let relative = path.strip_prefix(root.path()).unwrap_or(path);
+        if let Some((_, sample)) = self.catalogue.by_path(relative.as_os_str().as_bytes()) {
+            return Some(sample);
+        }
+        let real = path.canonicalize().ok()?;
+        if let Ok(relative) = real.strip_prefix(root.path()) {
+            return self.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| sample);
+        }
+        let ino = fs::metadata(&real).ok()?.ino();
+        self.catalogue.by_ino(ino).map(|(_, sample)| sample)
+    }
+}
+
+impl From {
+    /// Where what a person says goes.
+    pub fn recorder(&self) -> Recorder {
+        match self {
+            Self::Store(store) => Recorder::Store(Arc::clone(store)),
+            Self::Mount(mount) => Recorder::Mount(mount.clone()),
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -106,17 +143,29 @@ struct Said {
     at: f64,
 }
 
+/// What a mount shows.
+#[derive(Debug, serde::Deserialize)]
+pub struct Shown {
+    /// The archive, absolute and without links.
+    pub archive: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// Where it is mounted.
+    #[serde(skip)]
+    pub at: PathBuf,
+}
+
+/// The mounts of this user that answer, and what each shows.
+pub fn mounts() -> impl Iterator<Item = Shown> {
+    platform::own_mounts().into_iter().filter(|mount| mount.mine).filter_map(|mount| {
+        let status = fs::read(mount.path.join("_control/status.json")).ok()?;
+        let shown: Shown = serde_json::from_slice(&status).ok()?;
+        Some(Shown { at: mount.path, ..shown })
+    })
+}
+
 /// The mount that shows an archive and has this store.
 pub fn mount_of(archive: &Path, store: &Path) -> Option<PathBuf> {
-    #[derive(serde::Deserialize)]
-    struct Status {
-        archive: PathBuf,
-        store: PathBuf,
-    }
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    platform::own_mounts().into_iter().filter(|mount| mount.mine).map(|mount| mount.path).find(|mount| {
-        let status = fs::read(mount.join("_control/status.json")).ok();
-        let status: Option<Status> = status.and_then(|text| serde_json::from_slice(&text).ok());
-        status.is_some_and(|status| status.archive == archive && real(&status.store) == real(store))
-    })
+    mounts().find(|shown| shown.archive == archive && real(&shown.store) == real(store)).map(|shown| shown.at)
 }

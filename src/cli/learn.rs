@@ -14,7 +14,7 @@ use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index;
 use crate::learn::{self, Course, Effect, Figures, FittedOn, Learned, LearnedError, Sources};
 use crate::mount::told;
-use crate::rules::{Diff, Router, Rules, Verdict, diff};
+use crate::rules::{Diff, Router, Verdict, diff};
 use crate::view::{Catalogue, SampleRef};
 
 /// Learn from your corrections
@@ -60,11 +60,7 @@ pub(super) fn run(global: &Global, args: &LearnArgs) -> Result<Outcome, Failure>
     }
     let knowledge = ear.ensemble.leading().knowledge()?;
     let known = Known::read(global, &ear, &root)?;
-    let rules = match &known.rules {
-        Some(text) => Rules::parse(text, &ear.vocabulary)?,
-        None => Rules::defaults(&ear.vocabulary),
-    };
-    let router = Router::new(&rules, &ear.vocabulary);
+    let router = known.router(&ear)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(ear.threads(args.threads.map(usize::from))).build()?;
     ear.start()?;
     let leading = ear.ensemble.leading();

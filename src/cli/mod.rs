@@ -9,7 +9,10 @@ mod known;
 mod learn;
 mod mount;
 mod output;
+mod overrides;
+mod place;
 mod progress;
+mod review;
 mod rules;
 mod validate;
 
@@ -56,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Calibrate(calibrate::CalibrateArgs),
+    Override(overrides::OverrideArgs),
+    Review(review::ReviewArgs),
     Learn(learn::LearnArgs),
     Validate(validate::ValidateArgs),
     Features(features::FeaturesArgs),
@@ -95,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Override(args) => overrides::run(&cli.global, &args),
+        Command::Review(args) => review::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {

@@ -51,6 +51,32 @@ impl PassBar {
     }
 }
 
+/// A bar for reading files.
+pub fn reading() -> ReadBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{spinner} reading [{bar:30}] {human_pos}/{human_len}  {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    ReadBar(bar)
+}
+
+/// See [`reading`].
+pub struct ReadBar(ProgressBar);
+
+impl ReadBar {
+    /// So many were read, of so many.
+    pub fn at(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
+    /// All were.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// What a pass found, in sentences.
 pub fn sentences(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();

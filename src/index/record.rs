@@ -150,7 +150,7 @@ impl RecordContext<'_> {
 /// A path as text, and its bytes in hexadecimal where the text is not all of it.
 pub(crate) fn path_text(path: &[u8]) -> (Cow<'_, str>, Option<String>) {
     let text = String::from_utf8_lossy(path);
-    let bytes = matches!(text, Cow::Owned(_)).then(|| path.iter().map(|byte| format!("{byte:02x}")).collect());
+    let bytes = matches!(text, Cow::Owned(_)).then(|| exchange::to_hex(path));
     (text, bytes)
 }
 

@@ -25,6 +25,7 @@ mod words;
 
 pub use diff::{Diff, Move, diff};
 pub use error::{RulesError, RulesErrorKind};
+pub(crate) use error::{did_you_mean, shown};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};
 pub use route::{FolderId, Reason, Router, Verdict};

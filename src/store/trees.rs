@@ -14,7 +14,7 @@ use super::imported::{self, ImportedModel};
 use super::journal::Journal;
 use super::open::{OpenOptions, SCHEMA};
 use super::vouched::{self, Vouched, new_key};
-use super::{JournalEntry, JournalEvent, StoreError};
+use super::{JournalEntry, JournalEvent, StoreError, Word};
 use crate::archive::discover::path_from_bytes;
 use crate::archive::{ContentHash, HashAlgorithm};
 use crate::index::Analysis;
@@ -422,30 +422,21 @@ impl Store {
         })
     }
 
-    /// Records overrides (none as the label takes one back). When this returns they are on the disk.
+    /// Records what was said. When this returns it is on the disk. All of one call has one time.
     ///
     /// # Errors
     /// Where the journal can't be written: then nothing was recorded.
-    pub fn set_overrides(
+    pub fn set_overrides<W: Clone + Into<Word>>(
         &self,
-        changes: &[(ContentHash, Option<String>, Option<String>)],
+        words: &[W],
     ) -> Result<Vec<(ContentHash, Option<Override>)>, StoreError> {
         let at = seconds_now();
-        let entries: Vec<JournalEntry> = changes
-            .iter()
-            .map(|(hash, label, note)| JournalEntry {
-                at,
-                event: JournalEvent::Override {
-                    hash: hash.to_hex(),
-                    hash_algorithm: hash.algorithm().name().to_owned(),
-                    label: label.clone(),
-                    note: note.clone(),
-                },
-            })
-            .collect();
-        let done = changes
-            .iter()
-            .map(|(hash, label, note)| (*hash, label.clone().map(|label| Override { label, note: note.clone(), at })));
+        let words: Vec<Word> = words.iter().cloned().map(Into::into).collect();
+        let entries: Vec<JournalEntry> = words.iter().map(|word| word.entry(at)).collect();
+        let done = words.into_iter().map(|Word { hash, label, note, .. }| {
+            let said = label.map(|label| Override { label, note, at });
+            (hash, said)
+        });
         let done: Vec<_> = done.collect();
         self.journalled(&entries, || {
             done.iter().try_for_each(|(hash, said)| self.put_override(hash, said.as_ref()))?;

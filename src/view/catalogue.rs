@@ -9,6 +9,7 @@ use super::chunk::{Chunk, Totals};
 use super::ino::Ino;
 use super::numbers::ByIno;
 use super::sample::{Sample, SampleRef, name_of};
+use crate::archive::ContentHash;
 use crate::rules::ReadName;
 
 /// How many samples are packed together. A change of one copies so many.
@@ -355,6 +356,18 @@ impl Catalogue {
             keys.dedup_by(|later, earlier| later.0 == earlier.0 && hash(later.1) == hash(earlier.1));
             keys.iter().map(|(_, id)| *id).collect()
         })
+    }
+
+    /// The first present sample by path that has this content.
+    pub fn with_content(&self, hash: &ContentHash) -> Option<SampleRef<'_>> {
+        let by_hash = self.by_hash();
+        let digest = |id: u32| {
+            let (chunk, place) = self.chunks.find(id);
+            chunk.digest(place)
+        };
+        let start = by_hash.partition_point(|&id| digest(id) < hash.as_bytes());
+        let same = by_hash.get(start..)?.iter().take_while(|&&id| digest(id) == hash.as_bytes());
+        same.map(|&id| self.sample(id)).find(|sample| sample.hash.as_ref() == Some(hash))
     }
 
     /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.

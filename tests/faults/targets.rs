@@ -166,12 +166,12 @@ pub fn overrides(data: &[u8]) {
         (dir, view)
     });
     match parse_override(data, view.shared()) {
-        Ok(Some((hash, label, _))) => {
-            assert_eq!(hash.algorithm(), HashAlgorithm::Xxh3);
-            assert!(label.is_none_or(|label| !label.is_empty()));
+        Ok(Some(word)) => {
+            assert_eq!(word.hash.algorithm(), HashAlgorithm::Xxh3);
+            assert!(word.label.is_none_or(|label| !label.is_empty()));
         }
         Ok(None) => assert!(data.iter().all(u8::is_ascii_whitespace)),
-        Err(error) => assert!(!error.is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

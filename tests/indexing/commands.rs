@@ -32,6 +32,16 @@ fn the_help_of_every_command_is_enough() {
             &["learn", "--help"],
             &["ARCHIVE", "--dry-run", "--force", "--undo", "--status", "--json", "one pack after another"],
         ),
+        (
+            &["override", "--help"],
+            &["PATH|HASH", "LABEL", "--note", "--archive", "--who", "--json", "undo", "history", "import", "merge"],
+        ),
+        (
+            &["override", "import", "--help"],
+            &["FILE", "--index", "--hash-originals", "--keep-going", "--dry-run", "MD5"],
+        ),
+        (&["override", "merge", "--help"], &["--manifest", "--keep", "--dry-run"]),
+        (&["review", "--help"], &["ARCHIVE", "--list", "--by", "margin", "Ctrl-C", "--port", "--who", "--again"]),
         (&["calibrate", "--help"], &["--val-manifest", "--out", "--dry-run", "--json", "kit", "held out"]),
         (&["validate", "--help"], &["stub", "--rules", "--json", "exits with 1"]),
         (&["features", "--help"], &["features"]),
