@@ -43,18 +43,10 @@ pub enum From {
 impl Known {
     /// Reads what is known of an archive.
     pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
-        let folder = context::store_folder(global, &ear.config, root)?;
-        if !folder.join("db").exists() {
-            return Err(format!(
-                "nothing is known of {} yet: run `drumfs index {}` first",
-                root.path().display(),
-                root.path().display()
-            )
-            .into());
-        }
-        let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
-        match context::open_store(folder.clone(), root, false, "reading") {
-            Ok(store) => {
+        match From::open(global, ear, root)? {
+            From::Mount(mount) => Self::read_mount(mount),
+            From::Store(store) => {
+                let (ensemble, refused) = learn::in_force(&ear.ensemble, store.folder());
                 refused.iter().for_each(output::tell);
                 Ok(Self {
                     catalogue: crate::index::load(&store, &ensemble)?,
@@ -63,13 +55,6 @@ impl Known {
                     from: From::Store(store),
                 })
             }
-            Err(error) => match error.downcast_ref::<StoreError>() {
-                Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
-                    Some(mount) => Self::read_mount(mount),
-                    None => Err(error),
-                },
-                _ => Err(error),
-            },
         }
     }
 
@@ -125,6 +110,26 @@ impl Known {
 }
 
 impl From {
+    /// The store of an archive, or the mount that has it.
+    pub fn open(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
+        let folder = context::store_folder(global, &ear.config, root)?;
+        if !folder.join("db").exists() {
+            return Err(format!(
+                "nothing is known of {} yet: run `drumfs index {}` first",
+                root.path().display(),
+                root.path().display()
+            )
+            .into());
+        }
+        match context::open_store(folder.clone(), root, false, "reading") {
+            Ok(store) => Ok(Self::Store(store)),
+            Err(error) => match error.downcast_ref::<StoreError>() {
+                Some(StoreError::InUse { .. }) => mount_of(root.path(), &folder).map(Self::Mount).ok_or(error),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Where what a person says goes.
     pub fn recorder(&self) -> Recorder {
         match self {

@@ -1,9 +1,12 @@
 //! One file a command: wiring and printing, no logic.
 
+mod aggregate;
 mod background;
 mod calibrate;
 mod context;
+mod export;
 pub mod features;
+mod import;
 mod index;
 mod known;
 mod learn;
@@ -12,6 +15,7 @@ mod output;
 mod overrides;
 mod place;
 mod progress;
+mod records;
 mod review;
 mod rules;
 mod validate;
@@ -58,6 +62,9 @@ enum Command {
     Index(index::IndexArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Aggregate(aggregate::AggregateArgs),
     Calibrate(calibrate::CalibrateArgs),
     Override(overrides::OverrideArgs),
     Review(review::ReviewArgs),
@@ -99,6 +106,9 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Export(args) => export::run(&cli.global, &args),
+        Command::Import(args) => import::run(&cli.global, &args),
+        Command::Aggregate(args) => aggregate::run(&cli.global, &args),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Override(args) => overrides::run(&cli.global, &args),
         Command::Review(args) => review::run(&cli.global, &args),

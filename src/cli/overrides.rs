@@ -3,6 +3,8 @@
 mod import;
 mod merge;
 
+pub(super) use import::take_lines;
+
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::{OsStr, OsString};

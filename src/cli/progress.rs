@@ -77,6 +77,35 @@ impl ReadBar {
     }
 }
 
+/// A count of what goes by, of which nobody knows how much there is.
+pub struct Counting(ProgressBar, std::cell::Cell<u64>);
+
+impl Counting {
+    /// Of so-and-so many of these.
+    pub fn new(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {what}")) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar, std::cell::Cell::new(0))
+    }
+
+    /// So many more.
+    pub fn more(&self, count: u64) {
+        const STEP: u64 = 512;
+        self.1.set(self.1.get() + count);
+        if self.1.get() >= STEP {
+            self.0.inc(self.1.take());
+        }
+    }
+
+    /// That was all.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// What a pass found, in sentences.
 pub fn sentences(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();

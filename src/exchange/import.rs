@@ -138,7 +138,8 @@ impl<'a> Importer<'a> {
             self.done.known += 1;
             return Ok(());
         }
-        let mut entry = SampleEntry { size, mtime_ns: mtime, hash: record.sample.hash, unreadable: None, missing: false };
+        let mut entry =
+            SampleEntry { size, mtime_ns: mtime, hash: record.sample.hash, unreadable: None, missing: false };
         let Some(hash) = record.sample.hash else {
             match &record.sample.error {
                 Some(error) => {
@@ -328,7 +329,8 @@ impl<'a> Importer<'a> {
     /// Whether the store knows a file as it is now, and the models have heard it.
     fn is_known(&self, path: &[u8], size: u64, mtime: i64) -> Result<bool, StoreError> {
         let Some(entry) = self.store.sample(path)? else { return Ok(false) };
-        let (true, Some(hash)) = ((entry.size, entry.mtime_ns, entry.missing) == (size, mtime, false), entry.hash) else {
+        let (true, Some(hash)) = ((entry.size, entry.mtime_ns, entry.missing) == (size, mtime, false), entry.hash)
+        else {
             return Ok(false);
         };
         for model in self.ensemble.models() {

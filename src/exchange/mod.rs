@@ -3,8 +3,9 @@
 //!
 //! Everything is a [`Record`]: an [`IndexReader`] reads them from a file, [`catalogue::Source`] from a store, and a
 //! [`RecordWriter`] writes them in any [`Format`], one after the other. [`import`] puts them into a store, [`rows`] reads
-//! the labels that come back.
+//! the labels that come back, [`aggregate`] makes one catalogue of several.
 
+pub mod aggregate;
 pub mod catalogue;
 pub mod columns;
 pub mod format;
@@ -17,10 +18,12 @@ pub mod quantized;
 pub mod reader;
 pub mod record;
 pub mod rows;
+mod sort;
 mod table;
 mod text;
 pub mod write;
 
+pub use aggregate::{Age, Aggregated, Aggregator};
 pub use columns::LabelKind;
 pub use format::Format;
 pub use import::{Imported, Importer};

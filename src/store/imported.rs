@@ -67,6 +67,16 @@ impl Store {
         self.flush()
     }
 
+    /// Whether anything was ever heard of a content, by any model, or imported.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub fn is_heard(&self, hash: &ContentHash) -> Result<bool, StoreError> {
+        let trees = self.trees()?;
+        let first = trees.analyses.scan_prefix(hash.key()).next();
+        first.transpose().map(|entry| entry.is_some()).map_err(|error| self.failed(error))
+    }
+
     /// What an imported index says of a content, as logits of `labels`: the word of the newest import. Labels that its
     /// model does not have are next to impossible.
     ///

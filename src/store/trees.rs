@@ -92,7 +92,7 @@ pub(super) struct Trees {
     pub db: sled::Db,
     pub meta: Tree,
     samples: Tree,
-    analyses: Tree,
+    pub(super) analyses: Tree,
     overrides: Tree,
     rules: Tree,
 }

@@ -1,6 +1,6 @@
 //! `drumfs override import`: taking over a file of overrides, an old one too.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -72,7 +72,25 @@ struct Done {
 }
 
 pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure> {
-    let text = open(&args.file)?;
+    take(global, args, &open(&args.file)?)
+}
+
+/// The same of lines that another command made of `file`; the good ones are taken where others are bad.
+pub(in crate::cli) fn take_lines(
+    global: &Global,
+    archive: &Path,
+    file: &Path,
+    lines: &[u8],
+    dry_run: bool,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let about = About { archive: Some(archive.to_owned()), who: None, json };
+    let file = file.to_owned();
+    let args = ImportArgs { file, index: None, hash_originals: false, keep_going: true, keep: false, dry_run, about };
+    take(global, &args, lines)
+}
+
+fn take(global: &Global, args: &ImportArgs, text: &[u8]) -> Result<Outcome, Failure> {
     let here = Here::new(global, args.about.archive.as_deref(), None)?;
     let mut contents = Elsewhere::new(&here.known.catalogue, &here.root);
     if let Some(index) = &args.index {
@@ -81,12 +99,12 @@ pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure
     }
     if args.hash_originals {
         let bar = progress::reading();
-        contents.hash_originals(&text, &|done, all| bar.at(done, all));
+        contents.hash_originals(text, &|done, all| bar.at(done, all));
         bar.finish();
     }
     let router = here.known.router(&here.ear)?;
     let labels = Labels::new(&here.ear.vocabulary, &router);
-    let reading = read(&text[..], &Names { labels: &labels, contents: &contents })?;
+    let reading = read(text, &Names { labels: &labels, contents: &contents })?;
     let (words, mut done) = compare(&here, args, &reading);
     if !args.dry_run && (reading.problems.is_empty() || args.keep_going) {
         here.known.from.recorder().record(&words)?;
