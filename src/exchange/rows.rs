@@ -14,7 +14,6 @@ use thiserror::Error;
 
 use super::columns::{LABEL, LABEL_WAS};
 use super::format::Format;
-use super::label_studio;
 use super::reader::{BadLines, is_gzip};
 use super::record::{LineError, from_hex};
 
@@ -120,6 +119,8 @@ fn hint(error: &ParquetError) -> &'static str {
     }
 }
 
+pub use super::label_studio::read_tasks;
+
 /// What columns are called that say which sample is meant, the first that is there.
 const PATHS: [&str; 4] = ["relative_path", "path", "file_name", "file"];
 const PATH_BYTES: &str = "relative_path_bytes";
@@ -151,7 +152,7 @@ pub fn read_labels(
     match format {
         Format::Csv | Format::Hf | Format::Manifest => read_csv(path, open(path).map_err(io_failed)?, &mut take)?,
         Format::Parquet => read_parquet(path, File::open(path).map_err(io_failed)?, &mut take)?,
-        Format::Labelstudio => label_studio::read_tasks(open(path).map_err(io_failed)?, &mut take)
+        Format::Labelstudio => read_tasks(open(path).map_err(io_failed)?, &mut take)
             .map_err(|source| RowsError::Json { path: path.to_owned(), source })?,
         Format::Jsonl => return Err(RowsError::Format { path: path.to_owned(), format: "index.jsonl" }),
         Format::Hashes => return Err(RowsError::Format { path: path.to_owned(), format: "seen_hashes.txt" }),
@@ -229,6 +230,19 @@ pub fn read_csv(path: &Path, mut input: impl BufRead, take: &mut Take<'_>) -> Re
 
 /// Reads Parquet, of which only the columns that say something here.
 pub fn read_parquet(
+    path: &Path,
+    file: impl parquet::file::reader::ChunkReader + 'static,
+    take: &mut Take<'_>,
+) -> Result<(), RowsError> {
+    let panicked = |payload: Box<dyn std::any::Any + Send>| {
+        let source = ParquetError::General(format!("it is damaged: {}", crate::panic_message(payload.as_ref())));
+        Err(RowsError::Parquet { path: path.to_owned(), source })
+    };
+    // The reader panics on some damaged files.
+    crate::catch_quietly(|| parquet_rows(path, file, take)).unwrap_or_else(panicked)
+}
+
+fn parquet_rows(
     path: &Path,
     file: impl parquet::file::reader::ChunkReader + 'static,
     take: &mut Take<'_>,
