@@ -16,6 +16,7 @@
 
 pub mod archive;
 pub mod audio;
+pub(crate) mod calendar;
 pub mod classify;
 pub mod cli;
 pub mod config;

@@ -93,17 +93,15 @@ pub(super) fn run(global: &Global, args: &AggregateArgs) -> Result<Outcome, Fail
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let mut conflicts = args.conflicts.as_deref().map(Output::create).transpose()?;
     let mut told = 0;
-    let mut tell = |conflict: &Conflict| match &mut conflicts {
-        Some(file) => {
+    let mut tell = |conflict: &Conflict| -> std::io::Result<()> {
+        if let Some(file) = &mut conflicts {
             serde_json::to_writer(&mut *file, conflict)?;
-            file.write_all(b"\n")
+            return file.write_all(b"\n");
         }
-        None => {
-            told += 1;
-            if told <= TOLD && !args.json {
-                output::line(sentence(conflict))?;
-            }
-            Ok(())
+        told += 1;
+        match told <= TOLD && !args.json {
+            true => output::line(sentence(conflict)),
+            false => Ok(()),
         }
     };
     let mut write = |record: &_| writer.write(record).map_err(std::io::Error::other);

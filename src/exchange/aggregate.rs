@@ -21,6 +21,7 @@ use serde::Serialize;
 use super::record::{Probs, Record};
 use super::sort::Sorter;
 use crate::archive::ContentHash;
+use crate::calendar::utc;
 use crate::index::Status;
 use crate::store::ImportedModel;
 
@@ -245,7 +246,7 @@ fn content_key(record: &Record) -> Vec<u8> {
     record.sample.hash.as_ref().map_or_else(
         || {
             let place = record.abs_path.as_deref().unwrap_or(&record.sample.path);
-            // Two lengths of places are no prefixes of each other's keys.
+            // Ended by what no path has in it, so that none is the beginning of another.
             [&[UNREAD], place, &[0]].concat()
         },
         ContentHash::key,
@@ -295,7 +296,8 @@ pub fn run_of(path: &Path, written: Option<std::time::SystemTime>) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let named = absolute.components().rev().find_map(|part| stamp(&part.as_os_str().to_string_lossy()));
     let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    named.unwrap_or_else(|| since.map_or_else(String::new, |since| utc(since.as_secs())))
+    let time = |since: std::time::Duration| utc(since.as_secs_f64().floor()).trim_end_matches('Z').replace(' ', "T");
+    named.unwrap_or_else(|| since.map_or_else(String::new, time))
 }
 
 fn stamp(name: &str) -> Option<String> {
@@ -309,27 +311,6 @@ fn stamp(name: &str) -> Option<String> {
     Some(format!("{date}T{}", [part(time, 0, 2), part(time, 2, 4), part(time, 4, 6)].join(":")))
 }
 
-/// A time in seconds since 1970 as `2025-10-05T14:50:16`, UTC.
-fn utc(seconds: u64) -> String {
-    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
-    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) && year < 9999 {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 1;
-    for length in lengths {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}T{:02}:{:02}:{:02}", days + 1, second / 3600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,8 +320,5 @@ mod tests {
         let run = |path: &str| run_of(Path::new(path), Some(std::time::UNIX_EPOCH));
         assert_eq!(run("/a/run_20251005_145016/index.jsonl"), "2025-10-05T14:50:16");
         assert_eq!(run("/a/run_x/index.jsonl"), "1970-01-01T00:00:00");
-        // As `date -u -d @…` prints them.
-        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00");
-        assert_eq!(utc(1_735_689_599), "2024-12-31T23:59:59");
     }
 }

@@ -72,8 +72,7 @@ fn int<'a>(value: Option<i64>) -> Value<'a> {
 
 macro_rules! columns {
     ($($name:literal $kind:ident $value:expr;)*) => {
-        /// Every column but the two of the label, which come first or after the path, and the probabilities, which come
-        /// last.
+        /// Every column but the two of the label, and the probabilities, which come last.
         pub const COLUMNS: &[Column] = &[$(Column { name: $name, kind: Kind::$kind, value: $value }),*];
     };
 }

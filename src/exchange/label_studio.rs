@@ -6,11 +6,10 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::columns::LABEL_WAS;
 use super::output::Output;
 use super::record::{LineError, Record};
 use super::rows::{LabelRow, RowHash};
@@ -271,9 +270,6 @@ fn person(who: &serde_json::Value) -> Option<String> {
         _ => named("email").or_else(|| named("username")).or_else(|| named("id")),
     }
 }
-
-// The name in tasks is that of the column.
-const _: () = assert!(matches!(LABEL_WAS.as_bytes(), b"label_was"));
 
 #[cfg(test)]
 mod tests {

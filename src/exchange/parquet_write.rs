@@ -185,7 +185,7 @@ impl ParquetWriter {
     /// Writes the beginning of the file.
     pub fn new(output: Output, options: &WriteOptions) -> io::Result<Self> {
         let probs = (!options.no_probs).then_some(options.quantize);
-        let schema = parse_message_type(&schema(probs)).map_err(failed)?;
+        let schema = Arc::new(parse_message_type(&schema(probs)).map_err(failed)?);
         let list = if options.quantize { "probs_u8" } else { "probs" };
         let element = ColumnPath::new(vec![list.to_owned(), "list".to_owned(), "element".to_owned()]);
         let labels = serde_json::to_string(&options.labels).unwrap_or_default();

@@ -191,7 +191,7 @@ impl Record {
             label_top1: self.label_top1.as_deref(),
             conf_top1: self.conf_top1,
             topk: self.topk.iter().map(|(label, probability)| (&label[..], *probability)).collect(),
-            probs: (probs != Probs::None && whole.is_none()).then_some(&sample.probs),
+            probs: (probs != Probs::None && whole.is_none()).then_some(&sample.probs[..]),
             probs_u8: whole.as_deref(),
             gate_probability: sample.gate.map(|gate| gate.probability),
             gate_refused: sample.gate.is_some_and(|gate| gate.refused),

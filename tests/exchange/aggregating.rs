@@ -26,10 +26,19 @@ fn runs() -> Place {
         fs::create_dir(place.path().join(run)).unwrap();
         fs::write(place.path().join(run).join("index.jsonl"), text).unwrap();
     };
-    put("run_20250101_000000", line("a.wav", 1, Some("Kick"), "") + &line("b.wav", 2, Some("Tom"), "") + &line("e.wav", 5, Some("Rim"), ""));
-    put("run_20250202_000000", line("a.wav", 1, None, "") + &line("c.wav", 1, None, "") + &line("b.wav", 2, Some("Ride"), ""));
+    put(
+        "run_20250101_000000",
+        line("a.wav", 1, Some("Kick"), "") + &line("b.wav", 2, Some("Tom"), "") + &line("e.wav", 5, Some("Rim"), ""),
+    );
+    put(
+        "run_20250202_000000",
+        line("a.wav", 1, None, "") + &line("c.wav", 1, None, "") + &line("b.wav", 2, Some("Ride"), ""),
+    );
     let model = ", \"model\": \"m2\", \"status\": \"ok\"";
-    put("run_20240101_000000", line("d.wav", 2, Some("Snare"), model) + "{\"relative_path\": \"x.wav\", \"error\": \"bad\"}\n");
+    put(
+        "run_20240101_000000",
+        line("d.wav", 2, Some("Snare"), model) + "{\"relative_path\": \"x.wav\", \"error\": \"bad\"}\n",
+    );
     place
 }
 
@@ -39,7 +48,8 @@ const RUNS: [&str; 3] =
 #[test]
 fn the_newest_model_wins_each_content_and_conflicts_are_told_with_their_paths() {
     let place = runs();
-    let said = json(&place, &["aggregate", RUNS[0], RUNS[1], RUNS[2], "-o", "all.jsonl", "--conflicts", "c.jsonl", "--json"]);
+    let said =
+        json(&place, &["aggregate", RUNS[0], RUNS[1], RUNS[2], "-o", "all.jsonl", "--conflicts", "c.jsonl", "--json"]);
     assert_eq!((&said["records"], &said["files"], &said["contents"]), (&8.into(), &6.into(), &3.into()), "{said}");
     assert_eq!((&said["superseded"], &said["conflicts"]), (&2.into(), &1.into()), "{said}");
     let all = records(&place, "all.jsonl");

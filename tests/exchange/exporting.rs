@@ -115,7 +115,10 @@ fn eight_bits_keep_what_was_heard_within_the_stated_error() {
             assert!((a - b).abs() < 1.0 / 255.0, "{a} became {b}");
         }
         assert_eq!((&exact.label_top1, exact.conf_top1), (&small.label_top1, small.conf_top1));
-        assert_eq!((&exact.assigned_label, exact.assigned_confidence), (&small.assigned_label, small.assigned_confidence));
+        assert_eq!(
+            (&exact.assigned_label, exact.assigned_confidence),
+            (&small.assigned_label, small.assigned_confidence)
+        );
     }
     let len = |name: &str| fs::metadata(place.path().join(name)).unwrap().len();
     assert!(len("small.jsonl") < len("index.jsonl"));

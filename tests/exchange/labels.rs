@@ -64,7 +64,8 @@ fn only_labels_that_were_changed_become_overrides() {
 #[test]
 fn a_table_of_ones_own_says_all_its_labels_and_names_the_rows_that_are_wrong() {
     let place = heard();
-    let text = "\u{feff}file_name;label;x\nTR-808/BD.WAV;tom;1\nTR-808/CH.WAV;Hihatt;\nnone.wav;Kick;\nTR-808/CP.WAV;;\n";
+    let text =
+        "\u{feff}file_name;label;x\nTR-808/BD.WAV;tom;1\nTR-808/CH.WAV;Hihatt;\nnone.wav;Kick;\nTR-808/CP.WAV;;\n";
     fs::write(place.path().join("mine.csv"), text).unwrap();
     let output = run(&place, &["import", "archive", "mine.csv"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -132,7 +133,10 @@ fn annotations_of_label_studio_come_back_with_who_made_them() {
     fs::write(place.path().join("project.json"), serde_json::to_vec(&tasks).unwrap()).unwrap();
     let output = run(&place, &["import", "archive", "project.json"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("line {}: unknown label", hat + 1)), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains(&format!("line {}: unknown label", hat + 1)),
+        "{output:?}"
+    );
     assert_eq!(said(&place, "TR-808/CP.WAV").as_deref(), Some("Snare"));
     let history = run_to(&place, 0, &["override", "history", "--archive", "archive"]);
     assert!(history.contains("ear@example.org"), "{history}");

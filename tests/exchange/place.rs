@@ -45,7 +45,8 @@ pub fn record_of<'r>(records: &'r [Record], path: &str) -> &'r Record {
 /// A few of the real sounds, of which the golden index of the older pipeline knows some.
 pub fn few() -> Place {
     let place = Place::new();
-    for path in ["Akai/Layered/BD_019.wav", "Akai/Layered/RM_01.wav", "TR-808/CP.WAV", "TR-808/CH.WAV", "TR-808/BD.WAV"] {
+    for path in ["Akai/Layered/BD_019.wav", "Akai/Layered/RM_01.wav", "TR-808/CP.WAV", "TR-808/CH.WAV", "TR-808/BD.WAV"]
+    {
         let bytes = fs::read(crate::support::archive().join(path)).unwrap();
         place.put(path, &bytes);
         if path.ends_with("BD_019.wav") {

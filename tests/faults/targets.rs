@@ -198,7 +198,7 @@ pub fn record(data: &[u8]) {
 pub fn exchange(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     let path = Path::new("fuzzed");
-    let mut take = |_, row: Result<Option<rows::LabelRow>, LineError>| match row {
+    let mut take = |_: u64, row: Result<Option<rows::LabelRow>, LineError>| match row {
         Ok(Some(row)) => {
             assert!(!row.label.is_empty());
             row.is_changed();
@@ -224,7 +224,9 @@ pub fn exchange(data: &[u8]) {
         }
         b'c' => rows::read_csv(path, data, &mut take).err(),
         b'p' => rows::read_parquet(path, file_of(data), &mut take).err(),
-        b't' => return rows::read_tasks(data, &mut take).unwrap_or_else(|error| assert!(!error.to_string().is_empty())),
+        b't' => {
+            return rows::read_tasks(data, &mut take).unwrap_or_else(|error| assert!(!error.to_string().is_empty()));
+        }
         _ => None,
     };
     assert!(wrong.is_none_or(|error| error.to_string().contains("fuzzed")));
