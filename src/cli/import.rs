@@ -90,7 +90,7 @@ fn into_store(
     let store = context::open_store(folder, root, false, "importing").map_err(|error| -> Failure {
         match error.downcast_ref::<StoreError>() {
             Some(StoreError::InUse { .. }) => {
-                format!("{error}: unmount it first, an index goes into the store itself").into()
+                format!("an index goes into the store itself: {error}").into()
             }
             _ => error,
         }
@@ -192,7 +192,9 @@ struct DoneSeen<'a> {
 /// pass them over. Here the store itself knows that.
 fn seen(args: &ImportArgs, store: &Store, file: &Path, bad: &mut BadLines) -> Result<(), Failure> {
     let mut here: std::collections::HashMap<ContentHash, bool> = std::collections::HashMap::new();
-    let hashes = read_hashes(file, bad, &mut |hash| drop(here.insert(hash, false)))?;
+    let hashes = read_hashes(file, bad, &mut |hash| {
+        here.insert(hash, false);
+    })?;
     let heard = here.keys().copied().collect::<Vec<_>>();
     let mut known = 0;
     for hash in &heard {
