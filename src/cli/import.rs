@@ -89,9 +89,7 @@ fn into_store(
     let folder = context::store_folder(global, &ear.config, root)?;
     let store = context::open_store(folder, root, false, "importing").map_err(|error| -> Failure {
         match error.downcast_ref::<StoreError>() {
-            Some(StoreError::InUse { .. }) => {
-                format!("an index goes into the store itself: {error}").into()
-            }
+            Some(StoreError::InUse { .. }) => format!("an index goes into the store itself: {error}").into(),
             _ => error,
         }
     })?;

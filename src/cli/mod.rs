@@ -4,6 +4,7 @@ mod aggregate;
 mod background;
 mod calibrate;
 mod context;
+mod create_stub;
 mod export;
 pub mod features;
 mod import;
@@ -18,7 +19,9 @@ mod progress;
 mod records;
 mod review;
 mod rules;
+mod schema;
 mod validate;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -69,8 +72,13 @@ enum Command {
     Override(overrides::OverrideArgs),
     Review(review::ReviewArgs),
     Learn(learn::LearnArgs),
+    #[command(alias = "validate-mapping")]
     Validate(validate::ValidateArgs),
+    CreateStub(create_stub::CreateStubArgs),
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     Features(features::FeaturesArgs),
+    Worker(worker::WorkerArgs),
     /// Print completions for a shell
     ///
     /// For bash: `drumfs completions bash > ~/.local/share/bash-completion/completions/drumfs`
@@ -114,6 +122,9 @@ pub fn main() -> ExitCode {
         Command::Review(args) => review::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
+        Command::CreateStub(args) => create_stub::run(&cli.global, &args),
+        Command::Schema(command) => schema::run(&cli.global, &command),
+        Command::Worker(args) => worker::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

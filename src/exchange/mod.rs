@@ -32,5 +32,5 @@ pub use output::Output;
 pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Probs, Record, Sound};
 pub(crate) use record::{from_hex, to_hex};
-pub(crate) use text::PathText;
+pub use text::PathText;
 pub use write::{RecordWriter, WriteError, WriteOptions};
