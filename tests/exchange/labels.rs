@@ -81,7 +81,7 @@ fn a_table_of_ones_own_says_all_its_labels_and_names_the_rows_that_are_wrong() {
 /// A Parquet file of strings, as another program writes it.
 fn parquet(path: &Path, columns: &[(&str, &[&str])]) {
     let fields: Vec<String> = columns.iter().map(|(name, _)| format!("required binary {name} (STRING);")).collect();
-    let schema = parse_message_type(&format!("message x {{ {} }}", fields.concat())).unwrap();
+    let schema = Arc::new(parse_message_type(&format!("message x {{ {} }}", fields.concat())).unwrap());
     let file = fs::File::create(path).unwrap();
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
     let mut group = writer.next_row_group().unwrap();
