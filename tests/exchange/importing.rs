@@ -15,7 +15,7 @@ fn import_old(place: &Place) -> serde_json::Value {
 fn labels_of_the_older_pipeline_show_at_once_and_no_original_is_opened() {
     let place = few();
     for path in ["Akai/Layered/BD_019.wav", "TR-808/CP.WAV"] {
-        fs::set_permissions(place.archive().join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place.archive().join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let said = import_old(&place);
     assert_eq!(said["labelled"], 4, "{said}");
