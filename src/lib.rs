@@ -3,8 +3,8 @@
 //! The data goes one way:
 //!
 //! ```text
-//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount
-//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)
+//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount | rebuild
+//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)  (links, copies)
 //!  hash,       features) calibrate)
 //!  watch)
 //! ```
@@ -26,6 +26,7 @@ pub mod learn;
 pub(crate) mod memory;
 pub mod mount;
 pub mod overrides;
+pub mod rebuild;
 pub mod report;
 pub mod review;
 pub mod rules;

@@ -16,6 +16,7 @@ mod output;
 mod overrides;
 mod place;
 mod progress;
+mod rebuild;
 mod records;
 mod review;
 mod rules;
@@ -63,6 +64,7 @@ enum Command {
     Mount(mount::MountArgs),
     #[command(alias = "infer")]
     Index(index::IndexArgs),
+    Rebuild(rebuild::RebuildArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     Export(export::ExportArgs),
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
+        Command::Rebuild(args) => rebuild::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
         Command::Export(args) => export::run(&cli.global, &args),
         Command::Import(args) => import::run(&cli.global, &args),

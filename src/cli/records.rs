@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::context::Ear;
 use super::known::From;
-use super::{Failure, Global, output};
+use super::{Failure, Global, output, rules};
 use crate::archive::ArchiveRoot;
 use crate::exchange::catalogue::Source;
 use crate::exchange::{BadLines, IndexReader, Order, Record};
 use crate::index::join;
 use crate::learn;
-use crate::rules::{Router, Rules};
+use crate::rules::Router;
 use crate::store::{self, Store};
 
 /// Where records come from.
@@ -72,10 +72,7 @@ impl Origin {
             Self::Store(store, root) => {
                 let (ensemble, refused) = learn::in_force(&ear.ensemble, store.folder());
                 refused.iter().for_each(output::tell);
-                let rules = match store.rules()?.active {
-                    Some(text) => Rules::parse(&text, &ear.vocabulary)?,
-                    None => Rules::defaults(&ear.vocabulary),
-                };
+                let rules = rules::rules(ear, store.rules()?.active.as_deref(), None)?;
                 let source = Source {
                     store,
                     ensemble: &ensemble,

@@ -155,8 +155,10 @@ pub struct Router {
     pub(super) threshold_of: Vec<f32>,
     pub(super) folders: Vec<String>,
     pub(super) misc_folder: FolderId,
+    /// Whether a folder is not to be used; empty where all are.
+    pub(super) closed: Box<[bool]>,
     pub(super) routes: Vec<CompiledRoute>,
-    folder_ids: HashMap<String, FolderId>,
+    pub(super) folder_ids: HashMap<String, FolderId>,
     pub(super) label_ids: HashMap<String, u8>,
     pub(super) names: NameTable,
     path_globs: Arc<Globs>,
@@ -286,6 +288,7 @@ impl Router {
             threshold_of,
             folders,
             misc_folder,
+            closed: [].into(),
             routes,
             folder_ids,
             label_ids,
@@ -391,7 +394,7 @@ impl Router {
             verdict.label = Some(label);
             verdict.confidence = audio.map_or(0.0, |_| self.groups.sum_of(label, subject.probs));
         }
-        verdict
+        self.limit(verdict)
     }
 
     /// Reason and folder if there were no routes, and the label where something else than the audio gave it.

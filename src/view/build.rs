@@ -55,6 +55,21 @@ impl ViewInput<'_> {
     pub fn build(self) -> View {
         let started = Instant::now();
         let routed_to = self.route();
+        self.place(started, routed_to)
+    }
+
+    /// Makes the view of samples whose places are known: `decided` has one for each, in the order of the catalogue.
+    pub fn build_decided(self, decided: &[Assigned]) -> View {
+        let started = Instant::now();
+        let routed = |(_, place): (_, usize)| {
+            let assigned = decided.get(place).copied().unwrap_or(Assigned::HIDDEN);
+            Routed { assigned, margin: 0.0 }
+        };
+        let routed_to = self.catalogue.samples().iter().zip(0..).map(routed).collect();
+        self.place(started, routed_to)
+    }
+
+    fn place(self, started: Instant, routed_to: Vec<Routed>) -> View {
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();

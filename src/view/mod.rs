@@ -20,6 +20,7 @@ pub use catalogue::{Builder, Catalogue, Samples};
 pub use changes::{changed_names, changed_names_in};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
+pub(crate) use names::tagged;
 pub use packed::Packed;
 pub use sample::{Sample, SampleRef};
 pub use tree::{BuildTimes, DirId, Node, View};
