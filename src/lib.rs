@@ -16,6 +16,7 @@
 
 pub mod archive;
 pub mod audio;
+pub(crate) mod calendar;
 pub mod classify;
 pub mod cli;
 pub mod config;
@@ -25,8 +26,10 @@ pub mod index;
 pub mod learn;
 pub(crate) mod memory;
 pub mod mount;
+pub mod overrides;
 pub mod rebuild;
 pub mod report;
+pub mod review;
 pub mod rules;
 pub mod store;
 pub mod view;

@@ -3,8 +3,9 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::model::ModelFiles;
 
@@ -48,12 +49,55 @@ pub fn calibration_to_write(files: &ModelFiles, model_id: &str) -> Option<PathBu
 }
 
 /// Writes a file whole: into a temporary file beside it, synced and renamed over. After a crash there is the old one or
-/// the new one. Folders are made where they are missing; the file is this
-/// user's alone.
+/// the new one. Folders are made where they are missing; the file is this user's alone.
 ///
 /// # Errors
 /// What the system says; the old file is as it was then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_whole_for(path, bytes, 0o600)
+}
+
+/// The same for a file that others may read: with the rights of the file that was there, or those that the shell gives
+/// new files.
+///
+/// # Errors
+/// The same.
+pub fn write_whole_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = fs::metadata(path).ok().map(|before| before.permissions());
+    let rights = before.unwrap_or_else(|| fs::Permissions::from_mode(0o666 & !shell_umask()));
+    write_whole_for(path, bytes, 0o600)?;
+    fs::set_permissions(path, rights)
+}
+
+/// The rights that the shell takes from new files, once [`keep_private`] has taken more; none until then.
+static SHELL_UMASK: AtomicU32 = AtomicU32::new(UNCHANGED);
+const UNCHANGED: u32 = u32::MAX;
+
+/// Takes all rights of others from every file that this process makes from now on.
+pub fn keep_private() {
+    let before = swap_umask(0o077);
+    swap_umask(before | 0o077);
+    _ = SHELL_UMASK.compare_exchange(UNCHANGED, before, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The rights that the shell takes from new files, whatever this process keeps for itself.
+pub fn shell_umask() -> u32 {
+    match SHELL_UMASK.load(Ordering::Relaxed) {
+        UNCHANGED => {
+            let umask = swap_umask(0o077);
+            swap_umask(umask);
+            umask
+        }
+        umask => umask,
+    }
+}
+
+fn swap_umask(umask: u32) -> u32 {
+    // SAFETY: umask has no preconditions.
+    (unsafe { libc::umask(umask as libc::mode_t) }) as u32
+}
+
+fn write_whole_for(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -61,7 +105,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Left by a process of this number that crashed, or put there for this one to write through.
     drop(fs::remove_file(&temporary));
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm, real_path};
-use crate::classify::{Backend, Ensemble};
+use crate::classify::{Backend, Ensemble, places};
 use crate::config::Config;
 use crate::rules::{FirstRules, Rules, RulesError, Vocabulary};
 use crate::store::{self, OpenOptions, Store};
@@ -127,8 +127,7 @@ pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> 
 /// Opens the store of an archive.
 pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose: &str) -> Result<Arc<Store>, Failure> {
     // What the database makes later is this user's alone, too, whatever the shell says.
-    // SAFETY: umask has no preconditions.
-    unsafe { libc::umask(libc::umask(0o077) | 0o077) };
+    places::keep_private();
     let options = OpenOptions { folder, archive: archive.path().to_owned(), repair, purpose: purpose.to_owned() };
     let opened = options.open()?;
     if let Some(notice) = opened.notice {

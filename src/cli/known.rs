@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,9 +16,10 @@ use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
+use crate::overrides::Recorder;
 use crate::rules::Router;
 use crate::store::{Override, Store, StoreError};
-use crate::view::{Builder, Catalogue};
+use crate::view::{Builder, Catalogue, SampleRef};
 
 /// Samples, what people said, and the rules in force.
 pub struct Known {
@@ -41,18 +44,10 @@ pub enum From {
 impl Known {
     /// Reads what is known of an archive.
     pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
-        let folder = context::store_folder(global, &ear.config, root)?;
-        if !folder.join("db").exists() {
-            return Err(format!(
-                "nothing is known of {} yet: run `drumfs index {}` first",
-                root.path().display(),
-                root.path().display()
-            )
-            .into());
-        }
-        let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
-        match context::open_store(folder.clone(), root, false, "reading") {
-            Ok(store) => {
+        match From::open(global, ear, root)? {
+            From::Mount(mount) => Self::read_mount(mount, &context::store_folder(global, &ear.config, root)?),
+            From::Store(store) => {
+                let (ensemble, refused) = learn::in_force(&ear.ensemble, store.folder());
                 refused.iter().for_each(output::tell);
                 Ok(Self {
                     catalogue: crate::index::load(&store, &ensemble)?,
@@ -61,13 +56,6 @@ impl Known {
                     from: From::Store(store),
                 })
             }
-            Err(error) => match error.downcast_ref::<StoreError>() {
-                Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
-                    Some(mount) => Self::read_mount(mount, &folder),
-                    None => Err(error),
-                },
-                _ => Err(error),
-            },
         }
     }
 
@@ -111,6 +99,50 @@ impl Known {
         let catalogue = samples.finish().with_alike(duplicates::read_alike(store));
         Ok(Self { catalogue, overrides, rules: Some(rules), from })
     }
+
+    /// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
+    pub fn find<'a>(&'a self, root: &ArchiveRoot, path: &Path) -> Option<SampleRef<'a>> {
+        let relative = path.strip_prefix(root.path()).unwrap_or(path);
+        if let Some((_, sample)) = self.catalogue.by_path(relative.as_os_str().as_bytes()) {
+            return Some(sample);
+        }
+        let real = path.canonicalize().ok()?;
+        if let Ok(relative) = real.strip_prefix(root.path()) {
+            return self.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| sample);
+        }
+        let ino = fs::metadata(&real).ok()?.ino();
+        self.catalogue.by_ino(ino).map(|(_, sample)| sample)
+    }
+}
+
+impl From {
+    /// The store of an archive, or the mount that has it.
+    pub fn open(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
+        let folder = context::store_folder(global, &ear.config, root)?;
+        if !folder.join("db").exists() {
+            return Err(format!(
+                "nothing is known of {} yet: run `drumfs index {}` first",
+                root.path().display(),
+                root.path().display()
+            )
+            .into());
+        }
+        match context::open_store(folder.clone(), root, false, "reading") {
+            Ok(store) => Ok(Self::Store(store)),
+            Err(error) => match error.downcast_ref::<StoreError>() {
+                Some(StoreError::InUse { .. }) => mount_of(root.path(), &folder).map(Self::Mount).ok_or(error),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Where what a person says goes.
+    pub fn recorder(&self) -> Recorder {
+        match self {
+            Self::Store(store) => Recorder::Store(Arc::clone(store)),
+            Self::Mount(mount) => Recorder::Mount(mount.clone()),
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -122,17 +154,29 @@ struct Said {
     at: f64,
 }
 
+/// What a mount shows.
+#[derive(Debug, serde::Deserialize)]
+pub struct Shown {
+    /// The archive, absolute and without links.
+    pub archive: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// Where it is mounted.
+    #[serde(skip)]
+    pub at: PathBuf,
+}
+
+/// The mounts of this user that answer, and what each shows.
+pub fn mounts() -> impl Iterator<Item = Shown> {
+    platform::own_mounts().into_iter().filter(|mount| mount.mine).filter_map(|mount| {
+        let status = fs::read(mount.path.join("_control/status.json")).ok()?;
+        let shown: Shown = serde_json::from_slice(&status).ok()?;
+        Some(Shown { at: mount.path, ..shown })
+    })
+}
+
 /// The mount that shows an archive and has this store.
 pub fn mount_of(archive: &Path, store: &Path) -> Option<PathBuf> {
-    #[derive(serde::Deserialize)]
-    struct Status {
-        archive: PathBuf,
-        store: PathBuf,
-    }
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    platform::own_mounts().into_iter().filter(|mount| mount.mine).map(|mount| mount.path).find(|mount| {
-        let status = fs::read(mount.join("_control/status.json")).ok();
-        let status: Option<Status> = status.and_then(|text| serde_json::from_slice(&text).ok());
-        status.is_some_and(|status| status.archive == archive && real(&status.store) == real(store))
-    })
+    mounts().find(|shown| shown.archive == archive && real(&shown.store) == real(store)).map(|shown| shown.at)
 }

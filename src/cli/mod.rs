@@ -1,19 +1,26 @@
 //! One file a command: wiring and printing, no logic.
 
+mod aggregate;
 mod background;
 mod calibrate;
 mod confusions;
 mod context;
 mod create_stub;
 mod duplicates;
+mod export;
 pub mod features;
+mod import;
 mod index;
 mod known;
 mod learn;
 mod mount;
 mod output;
+mod overrides;
+mod place;
 mod progress;
 mod rebuild;
+mod records;
+mod review;
 mod rules;
 mod schema;
 mod stats;
@@ -68,7 +75,12 @@ enum Command {
     Uncertain(uncertain::UncertainArgs),
     Confusions(confusions::ConfusionsArgs),
     Duplicates(duplicates::DuplicatesArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Aggregate(aggregate::AggregateArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Override(overrides::OverrideArgs),
+    Review(review::ReviewArgs),
     Learn(learn::LearnArgs),
     #[command(alias = "validate-mapping")]
     Validate(validate::ValidateArgs),
@@ -117,7 +129,12 @@ pub fn main() -> ExitCode {
         Command::Uncertain(args) => uncertain::run(&cli.global, &args),
         Command::Confusions(args) => confusions::run(&cli.global, &args),
         Command::Duplicates(args) => duplicates::run(&cli.global, &args),
+        Command::Export(args) => export::run(&cli.global, &args),
+        Command::Import(args) => import::run(&cli.global, &args),
+        Command::Aggregate(args) => aggregate::run(&cli.global, &args),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
+        Command::Override(args) => overrides::run(&cli.global, &args),
+        Command::Review(args) => review::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
         Command::CreateStub(args) => create_stub::run(&cli.global, &args),

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 
 use serde::Serialize;
 
+pub(crate) use crate::calendar::utc as date;
 use crate::report::Style;
 
 /// How wide a line is where stdout is no terminal that says, in columns.
@@ -54,6 +55,14 @@ fn terminal_width() -> Option<usize> {
 /// As [`line`].
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
+}
+
+/// Prints a result that is text of a format of its own.
+///
+/// # Errors
+/// As [`line`].
+pub fn bytes(text: &[u8]) -> io::Result<()> {
+    io::stdout().write_all(text)
 }
 
 /// Tells a person something on stderr. Where nobody listens there is nobody to tell of that.

@@ -66,6 +66,61 @@ impl PassBar {
     }
 }
 
+/// A bar for reading files.
+pub fn reading() -> ReadBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{spinner} reading [{bar:30}] {human_pos}/{human_len}  {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    ReadBar(bar)
+}
+
+/// See [`reading`].
+pub struct ReadBar(ProgressBar);
+
+impl ReadBar {
+    /// So many were read, of so many.
+    pub fn at(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
+    /// All were.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A count of what goes by, of which nobody knows how much there is.
+pub struct Counting(ProgressBar, std::cell::Cell<u64>);
+
+impl Counting {
+    /// Of so-and-so many of these.
+    pub fn new(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {what}")) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar, std::cell::Cell::new(0))
+    }
+
+    /// So many more.
+    pub fn more(&self, count: u64) {
+        const STEP: u64 = 512;
+        self.1.set(self.1.get() + count);
+        if self.1.get() >= STEP {
+            self.0.inc(self.1.take());
+        }
+    }
+
+    /// That was all.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// What a pass found, in sentences.
 pub fn sentences(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();

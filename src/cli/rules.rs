@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -148,7 +146,7 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
     let known = Known::read(global, ear, &root)?;
     let router = router(ear, &known, args.rules.as_deref())?;
     let not_known = || format!("no sample {} is known in {}", args.sample.display(), root.path().display());
-    let sample = find(&known, &root, &args.sample).ok_or_else(not_known)?;
+    let sample = known.find(&root, &args.sample).ok_or_else(not_known)?;
     let explanation = router.explain(&subject(&known, &sample));
     if args.json {
         output::json(&explanation)?;
@@ -156,20 +154,6 @@ fn explain(global: &Global, ear: &Ear, args: &ExplainArgs) -> Result<Outcome, Fa
         output::line(explanation)?;
     }
     Ok(Outcome::Done)
-}
-
-/// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
-fn find<'a>(known: &'a Known, root: &ArchiveRoot, path: &Path) -> Option<SampleRef<'a>> {
-    let relative = path.strip_prefix(root.path()).unwrap_or(path);
-    if let Some((_, sample)) = known.catalogue.by_path(relative.as_os_str().as_bytes()) {
-        return Some(sample);
-    }
-    let real = path.canonicalize().ok()?;
-    if let Ok(relative) = real.strip_prefix(root.path()) {
-        return known.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| sample);
-    }
-    let ino = fs::metadata(&real).ok()?.ino();
-    known.catalogue.by_ino(ino).map(|(_, sample)| sample)
 }
 
 fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failure> {

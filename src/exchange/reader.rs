@@ -82,7 +82,7 @@ impl IndexReader {
     /// What the system says at the first bytes.
     pub fn new(path: &Path, input: impl Read + Send + 'static) -> io::Result<Self> {
         let mut input = BufReader::with_capacity(1 << 16, input);
-        let input: Box<dyn BufRead + Send> = if input.fill_buf()?.starts_with(&GZIP) {
+        let input: Box<dyn BufRead + Send> = if is_gzip(&mut input)? {
             Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(input)))
         } else {
             Box::new(input)
@@ -121,6 +121,11 @@ impl IndexReader {
         self.buffer = Vec::new();
         Some(skip_line(input).map(|()| Err(LineError(format!("the line is longer than {} MB", MAX_LINE >> 20)))))
     }
+}
+
+/// Whether what comes is gzip, whatever the file is called.
+pub(super) fn is_gzip(input: &mut impl BufRead) -> io::Result<bool> {
+    Ok(input.fill_buf()?.starts_with(&GZIP))
 }
 
 /// Passes over the rest of a line.

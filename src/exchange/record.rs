@@ -4,10 +4,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::quantized;
 use super::text::{PathText, Ranked, Said, without_nan};
 use crate::archive::{ContentHash, HashAlgorithm};
 use crate::audio::{Attributes, Codec, SILENCE_DBFS};
+use crate::index::record::{Line, path_text, seconds};
 use crate::index::{GateAnswer, Status};
+use crate::rules::Reason;
 use crate::view::Sample;
 
 /// A line that is no record. What is wrong, in words; [`super::IndexError`] adds where.
@@ -90,6 +93,17 @@ pub struct Record {
     pub run: Option<String>,
 }
 
+/// How a line has its probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probs {
+    /// As they are.
+    Floats,
+    /// In eight bits each ([`quantized`]).
+    Whole,
+    /// Not at all.
+    None,
+}
+
 /// A line, with the names of both pipelines.
 #[derive(Deserialize)]
 struct Parsed {
@@ -118,6 +132,7 @@ struct Parsed {
     #[serde(default)]
     topk: Ranked,
     probs: Option<Vec<Option<f32>>>,
+    probs_u8: Option<Vec<u8>>,
     gate_probability: Option<f32>,
     gate_refused: Option<bool>,
     assigned_label: Option<String>,
@@ -148,6 +163,63 @@ impl Record {
             Err(error) => serde_json::from_slice(&without_nan(line)).map_err(|_| LineError(in_short(&error)))?,
         };
         parsed.record()
+    }
+
+    /// The line as drumfs writes it, with its newline.
+    pub fn line(&self, probs: Probs) -> Vec<u8> {
+        let whole = match probs {
+            Probs::Whole if !self.sample.probs.is_empty() => Some(quantized::quantize(&self.sample.probs)),
+            _ => None,
+        };
+        let Self { sample, sound, .. } = self;
+        let (relative_path, relative_path_bytes) = path_text(&sample.path);
+        Line {
+            relative_path,
+            relative_path_bytes,
+            abs_path: self.abs_path.as_deref().map(String::from_utf8_lossy),
+            hash: sample.hash.map(|hash| hash.to_hex()),
+            hash_algorithm: sample.hash.map(|hash| hash.algorithm().name()),
+            size: self.has_stat.then_some(sample.size),
+            mtime: self.has_stat.then(|| seconds(sample.mtime_ns)),
+            duration_sec: sound.duration_sec,
+            rms: sound.rms_dbfs,
+            centroid_hz: sound.centroid_hz,
+            rolloff_hz: sound.rolloff_hz,
+            sample_rate: sound.sample_rate,
+            channels: sound.channels,
+            codec: sound.codec.map(Codec::as_str),
+            label_top1: self.label_top1.as_deref(),
+            conf_top1: self.conf_top1,
+            topk: self.topk.iter().map(|(label, probability)| (&label[..], *probability)).collect(),
+            probs: (probs != Probs::None && whole.is_none()).then_some(&sample.probs[..]),
+            probs_u8: whole.as_deref(),
+            gate_probability: sample.gate.map(|gate| gate.probability),
+            gate_refused: sample.gate.is_some_and(|gate| gate.refused),
+            assigned_label: self.assigned_label.as_deref(),
+            assigned_confidence: self.assigned_confidence,
+            assigned_reason: self.assigned_reason.as_deref(),
+            misc_routed: self.misc_routed,
+            below_misc_threshold: self.below_misc_threshold,
+            out_of_target: self.out_of_target,
+            skipped_duplicate: self.skipped_duplicate,
+            status: sample.status.name(),
+            errors: sample.error.as_deref(),
+            model: self.model.as_deref(),
+            features: self.features.as_deref(),
+            run: self.run.as_deref(),
+        }
+        .to_bytes()
+    }
+
+    /// Whether a person said what it is.
+    pub fn is_said(&self) -> bool {
+        self.assigned_reason.as_deref() == Some(Reason::Override.name())
+    }
+
+    /// The fine label: what a person said, or else the most probable one.
+    pub fn fine_label(&self) -> Option<&str> {
+        let said = self.assigned_label.as_deref().filter(|_| self.is_said());
+        said.or(self.label_top1.as_deref())
     }
 
     /// The label a person would say it has: the folder it was placed in, or else the most probable label.
@@ -210,6 +282,9 @@ impl Parsed {
                 error.get_or_insert_with(|| "the probabilities are no numbers".to_owned());
                 Vec::new()
             });
+        }
+        if let (true, Some(whole)) = (probs.is_empty(), self.probs_u8) {
+            probs = quantized::probabilities(&whole);
         }
         let status = match (self.status, error.as_deref()) {
             (Some(status), _) => status,
@@ -301,6 +376,11 @@ pub fn algorithm_of_length(digits: usize) -> Option<HashAlgorithm> {
         16 => Some(HashAlgorithm::Xxh64),
         _ => None,
     }
+}
+
+/// Bytes as pairs of hexadecimal digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -71,12 +71,30 @@ pub struct Analyses {
     heard: Vec<Option<Analysis>>,
     /// So many of them are of models that vote; one more may be of a gate.
     voters: usize,
+    /// What an index said that was imported, as logits of the leading model's labels.
+    imported: Option<Box<Analysis>>,
 }
 
 impl Analyses {
     /// What the models heard, the first `voters` of which vote.
     pub fn new(heard: Vec<Option<Analysis>>, voters: usize) -> Self {
-        Self { heard, voters }
+        Self { heard, voters, imported: None }
+    }
+
+    /// The same, with what an imported index says of the content: it counts for as long as none of the models has
+    /// heard it.
+    pub fn or_imported(self, imported: Option<Analysis>) -> Self {
+        Self { imported: imported.map(Box::new), ..self }
+    }
+
+    /// What an imported index says, where it counts.
+    pub fn imported(&self) -> Option<&Analysis> {
+        self.imported.as_deref().filter(|_| self.is_unheard())
+    }
+
+    /// Whether none of the models has heard it.
+    pub fn is_unheard(&self) -> bool {
+        self.heard.iter().all(Option::is_none)
     }
 
     /// Of the models of an ensemble, none of which has heard the content yet.
@@ -107,10 +125,10 @@ impl Analyses {
     }
 
     /// The analysis that says how listening ended, of the models that vote: the first that is [`Status::Ok`], for one model that fails on a sound
-    /// is no reason not to believe the others; else the first there is.
+    /// is no reason not to believe the others; else the first there is, or what was imported.
     pub fn telling(&self) -> Option<&Analysis> {
         let mut heard = self.heard.iter().take(self.voters).flatten();
-        let first = heard.next()?;
+        let Some(first) = heard.next() else { return self.imported() };
         std::iter::once(first).chain(heard).find(|analysis| analysis.status == Status::Ok).or(Some(first))
     }
 }

@@ -17,13 +17,27 @@ use crate::view::{Builder, Catalogue, Sample, SampleRef};
 /// Why the catalogue could not be loaded.
 pub type JoinError = StoreError;
 
-/// What the models of `ensemble` heard in a content, as far as the store knows.
+/// What the models of `ensemble` heard in a content, as far as the store knows; where none of them has heard it, what an
+/// imported index says.
 ///
 /// # Errors
 /// Where the store can't be read.
 pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Analyses, StoreError> {
     let analyses: Result<Vec<_>, _> = ensemble.models().map(|model| store.analysis(hash, model.model_id())).collect();
-    analyses.map(|analyses| Analyses::new(analyses, ensemble.members().len()))
+    or_imported(store, Analyses::new(analyses?, ensemble.members().len()), hash, ensemble)
+}
+
+/// The same, or what an imported index says of the content where none of the models has heard it.
+fn or_imported(
+    store: &Store,
+    heard: Analyses,
+    hash: &ContentHash,
+    ensemble: &Ensemble,
+) -> Result<Analyses, StoreError> {
+    if !heard.is_unheard() {
+        return Ok(heard);
+    }
+    Ok(heard.or_imported(store.imported(hash, ensemble.labels().names())?))
 }
 
 /// What an ensemble makes of what was heard in one content: all that [`join`] takes from it.
@@ -237,10 +251,11 @@ fn gather(store: &Store, ensemble: &Ensemble, hashes: &[Option<ContentHash>]) ->
     order.par_chunks(RUN).try_for_each(|run| {
         let hash = |place: u32| hashes.get(place as usize).copied().flatten();
         let same: Vec<&[u32]> = run.chunk_by(|a, b| hash(*a) == hash(*b)).collect();
-        let contents = same.iter().filter_map(|places| hash(*places.first()?));
+        let contents: Vec<ContentHash> = same.iter().filter_map(|places| hash(*places.first()?)).collect();
         let mut told = Vec::with_capacity(same.len());
-        for heard in store.analyses_in_order(contents, &models) {
-            told.push(Told::of(&Analyses::new(heard?, voters), ensemble));
+        for (heard, content) in store.analyses_in_order(contents.iter().copied(), &models).zip(&contents) {
+            let heard = or_imported(store, Analyses::new(heard?, voters), content, ensemble)?;
+            told.push(Told::of(&heard, ensemble));
         }
         let mut all = locked();
         for (places, told) in same.into_iter().zip(told) {

@@ -39,7 +39,19 @@ pub fn judge(heard: &Analyses, ensemble: &Ensemble) -> Judgement {
         let probability = gate.probability(&heard.get(members.len())?.logits)?;
         Some(GateAnswer { probability, refused: probability < gate.threshold() })
     };
-    Judgement { probs: fuse(&words, ensemble.mean()).into(), gate: ensemble.gate().and_then(answer) }
+    let probs = match heard.imported() {
+        // They were probabilities, and no calibration is for them.
+        Some(imported) => softmax(&imported.logits),
+        None => fuse(&words, ensemble.mean()),
+    };
+    Judgement { probs: probs.into(), gate: ensemble.gate().and_then(answer) }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let values: Vec<f32> = logits.iter().map(|logit| (logit - max).exp()).collect();
+    let sum: f32 = values.iter().sum();
+    values.into_iter().map(|value| value / sum).collect()
 }
 
 /// One member's calibrated probabilities, in the order of its own labels; none where it heard nothing.

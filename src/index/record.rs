@@ -1,5 +1,6 @@
 //! The record: one line of `index.jsonl`.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,42 +15,63 @@ use crate::view::{Assigned, Sample, SampleRef};
 /// How many labels `topk` holds.
 const TOP_K: usize = 3;
 
-/// A sample joined with what was heard in it and where it was placed.
+/// A sample joined with what was heard in it and where it was placed: one line as it is written.
 #[derive(Debug, Serialize)]
-pub struct Record<'a> {
-    relative_path: String,
+pub(crate) struct Line<'a> {
+    pub relative_path: Cow<'a, str>,
     /// The path's bytes in hexadecimal, only where it is not UTF-8: `relative_path` has U+FFFD there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    relative_path_bytes: Option<String>,
-    abs_path: String,
-    hash: Option<String>,
-    hash_algorithm: Option<&'static str>,
-    size: u64,
-    mtime: Box<RawValue>,
-    duration_sec: Option<f64>,
-    rms: Option<f32>,
-    centroid_hz: Option<f32>,
-    rolloff_hz: Option<f32>,
-    sample_rate: Option<u32>,
-    channels: Option<u16>,
-    codec: Option<&'a str>,
-    label_top1: Option<&'a str>,
-    conf_top1: Option<f32>,
-    topk: Vec<(&'a str, f32)>,
-    probs: &'a [f32],
+    pub relative_path_bytes: Option<String>,
+    pub abs_path: Option<Cow<'a, str>>,
+    pub hash: Option<String>,
+    pub hash_algorithm: Option<&'static str>,
+    pub size: Option<u64>,
+    pub mtime: Option<Box<RawValue>>,
+    pub duration_sec: Option<f64>,
+    pub rms: Option<f32>,
+    pub centroid_hz: Option<f32>,
+    pub rolloff_hz: Option<f32>,
+    pub sample_rate: Option<u32>,
+    pub channels: Option<u16>,
+    pub codec: Option<&'a str>,
+    pub label_top1: Option<&'a str>,
+    pub conf_top1: Option<f32>,
+    pub topk: Vec<(&'a str, f32)>,
+    /// Left out where they are in `probs_u8`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    gate_probability: Option<f32>,
-    gate_refused: bool,
-    assigned_label: Option<&'a str>,
-    assigned_confidence: Option<f32>,
-    assigned_reason: &'static str,
-    misc_routed: bool,
-    below_misc_threshold: bool,
-    out_of_target: bool,
-    status: &'static str,
-    errors: Option<&'a str>,
-    model: &'a str,
-    features: &'a str,
+    pub probs: Option<&'a [f32]>,
+    /// The probabilities times 255, as whole numbers that sum to 255.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probs_u8: Option<&'a [u8]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_probability: Option<f32>,
+    pub gate_refused: bool,
+    pub assigned_label: Option<&'a str>,
+    pub assigned_confidence: Option<f32>,
+    pub assigned_reason: Option<&'a str>,
+    pub misc_routed: bool,
+    pub below_misc_threshold: bool,
+    pub out_of_target: bool,
+    /// Of the older pipeline alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped_duplicate: bool,
+    pub status: &'static str,
+    pub errors: Option<&'a str>,
+    pub model: Option<&'a str>,
+    pub features: Option<&'a str>,
+    /// When it was heard, where `drumfs aggregate` noted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<&'a str>,
+}
+
+impl Line<'_> {
+    /// The line as JSON, with its newline.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Strings and finite numbers can't fail to be written.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
 }
 
 /// What is the same in every record of a pass.
@@ -70,15 +92,10 @@ pub struct RecordContext<'a> {
 impl RecordContext<'_> {
     /// The record of a sample as a line of JSON, with its newline.
     pub fn line<'s>(&'s self, sample: impl Into<SampleRef<'s>>, assigned: impl Into<Assigned>) -> Vec<u8> {
-        // Strings and finite numbers can't fail to be written.
-        let mut line = serde_json::to_vec(&self.record(sample.into(), assigned.into())).unwrap_or_default();
-        line.push(b'\n');
-        line
+        self.record(sample.into(), assigned.into()).to_bytes()
     }
 
-    fn record<'s>(&'s self, sample: SampleRef<'s>, assigned: Assigned) -> Record<'s> {
-        let path = String::from_utf8_lossy(sample.path).into_owned();
-        let is_utf8 = path.as_bytes() == sample.path;
+    fn record<'s>(&'s self, sample: SampleRef<'s>, assigned: Assigned) -> Line<'s> {
         let attributes = sample.attributes;
         let mut order: Vec<usize> = (0..sample.probs.len().min(self.labels.len())).collect();
         order.sort_by(|&a, &b| sample.probs[b].total_cmp(&sample.probs[a]));
@@ -87,14 +104,16 @@ impl RecordContext<'_> {
         let hidden = assigned.reason == Reason::Hidden;
         let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
-        Record {
-            relative_path_bytes: (!is_utf8).then(|| bytes_to_hex(sample.path)),
-            relative_path: path,
-            abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
+        let absolute = self.root.join(std::ffi::OsStr::from_bytes(sample.path));
+        let (relative_path, relative_path_bytes) = path_text(sample.path);
+        Line {
+            relative_path,
+            relative_path_bytes,
+            abs_path: Some(Cow::Owned(absolute.to_string_lossy().into_owned())),
             hash: sample.hash.map(|hash| hash.to_hex()),
             hash_algorithm: sample.hash.map(|hash| hash.algorithm().name()),
-            size: sample.size,
-            mtime: seconds(sample.mtime_ns),
+            size: Some(sample.size),
+            mtime: Some(seconds(sample.mtime_ns)),
             duration_sec: attributes.map(|a| a.duration_sec),
             rms: attributes.map(|a| a.rms_dbfs),
             centroid_hz: attributes.map(|a| a.centroid_hz),
@@ -105,24 +124,34 @@ impl RecordContext<'_> {
             label_top1: topk.first().map(|(label, _)| *label),
             conf_top1: topk.first().map(|(_, confidence)| *confidence),
             topk,
-            probs: sample.probs,
+            probs: Some(sample.probs),
+            probs_u8: None,
             gate_probability: sample.gate.map(|gate| gate.probability),
             gate_refused: sample.gate.is_some_and(|gate| gate.refused),
             assigned_label: folder.map(|folder| &folder[..]),
             assigned_confidence: classified.then_some(assigned.confidence),
-            assigned_reason: assigned.reason.name(),
+            assigned_reason: Some(assigned.reason.name()),
             misc_routed: matches!(
                 assigned.reason,
                 Reason::Error | Reason::Gate | Reason::OutOfTarget | Reason::LowConfidence
             ),
             below_misc_threshold: assigned.below_threshold(),
             out_of_target: assigned.out_of_target(),
+            skipped_duplicate: false,
             status: sample.status.name(),
             errors: sample.error,
-            model: self.model,
-            features: self.features,
+            model: Some(self.model),
+            features: Some(self.features),
+            run: None,
         }
     }
+}
+
+/// A path as text, and its bytes in hexadecimal where the text is not all of it.
+pub(crate) fn path_text(path: &[u8]) -> (Cow<'_, str>, Option<String>) {
+    let text = String::from_utf8_lossy(path);
+    let bytes = matches!(text, Cow::Owned(_)).then(|| exchange::to_hex(path));
+    (text, bytes)
 }
 
 /// A line of index.jsonl that is not a record.
@@ -145,13 +174,8 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
     Ok(record.sample)
 }
 
-/// Bytes in hexadecimal, as `relative_path_bytes` has them.
-pub fn bytes_to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Nanoseconds as a JSON number of seconds, exact: a double would lose the last digits.
-fn seconds(ns: i64) -> Box<RawValue> {
+pub(crate) fn seconds(ns: i64) -> Box<RawValue> {
     let (sign, ns) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
     let text = format!("{sign}{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())

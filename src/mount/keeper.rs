@@ -22,14 +22,11 @@ use crate::classify::Ensemble;
 use crate::index::{Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
-use crate::store::{Override, Store, StoreError};
+use crate::store::{Override, Store, StoreError, Word};
 use crate::view::{Catalogue, Ino, Sample, View, ViewInput};
 
 /// How the keeper answers.
 pub type Answer = Box<dyn FnOnce(Result<(), FsError>) + Send>;
-
-/// A change of an override: the content, the label (none takes it back) and a remark.
-pub type OverrideChange = (ContentHash, Option<String>, Option<String>);
 
 pub(super) enum Message {
     /// Rules that were parsed: put them in force.
@@ -37,7 +34,7 @@ pub(super) enum Message {
     /// Rules that were refused: keep the draft and say why.
     Refuse { text: String, error: RulesError, answer: Answer },
     /// What people said.
-    Override { changes: Vec<OverrideChange>, answer: Answer },
+    Override { words: Vec<Word>, answer: Answer },
     /// What was heard, or is known to be missing.
     Heard { updates: Vec<Update> },
     /// Paths whose content is known under another.
@@ -344,8 +341,8 @@ impl Keeper {
                     let done = self.guarded(|keeper| keeper.refuse(&text, &error)).and_then(|done| done);
                     answer(done.and(Err(FsError::Refused(error.to_string()))));
                 }
-                Some(Message::Override { changes, answer }) => {
-                    answer(self.guarded(|keeper| keeper.take_overrides(&changes)).and_then(|done| done));
+                Some(Message::Override { words, answer }) => {
+                    answer(self.guarded(|keeper| keeper.take_overrides(&words)).and_then(|done| done));
                 }
                 Some(Message::Changed { sample, answer }) => {
                     answer(self.guarded(|keeper| keeper.take_changed(sample)));
@@ -468,8 +465,8 @@ impl Keeper {
         Ok(())
     }
 
-    fn take_overrides(&mut self, changes: &[OverrideChange]) -> Result<(), FsError> {
-        let done = self.store.set_overrides(changes)?;
+    fn take_overrides(&mut self, words: &[Word]) -> Result<(), FsError> {
+        let done = self.store.set_overrides(words)?;
         let mut overrides = self.shared.overrides.write().unwrap_or_else(PoisonError::into_inner);
         for (hash, said) in done {
             match said {

@@ -31,6 +31,7 @@ mod watchdog;
 
 pub use self::core::{Core, Found, OpenHow, OpenKind, Opened};
 pub use attr::{Attr, Kind};
+pub use control::MAX_LEN as MAX_CONTROL_LEN;
 pub use errno::FsError;
 pub use indexer::{Report, Reporter, Request, mostly_absent};
 pub use keeper::{Keeper, KeeperHandle, Shared};

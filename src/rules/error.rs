@@ -83,7 +83,7 @@ pub(super) fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// `did you mean `…`?`, where a word is close.
-pub(super) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // A long text is no misspelling, and comparing it would take time.
     if found.len() > 100 {
         return None;
@@ -92,7 +92,7 @@ pub(super) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a 
 }
 
 /// `found` as it is shown in a message: shortened, control characters escaped.
-pub(super) fn shown(found: &str) -> String {
+pub(crate) fn shown(found: &str) -> String {
     let mut text: String = found
         .chars()
         .take(60)

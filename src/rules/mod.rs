@@ -31,6 +31,7 @@ pub use diff::{Diff, Move, diff};
 pub use doubt::Doubt;
 pub(crate) use doubt::two_highest;
 pub use error::{RulesError, RulesErrorKind};
+pub(crate) use error::{did_you_mean, shown};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use limit::NoFolder;
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};

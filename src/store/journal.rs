@@ -37,6 +37,12 @@ pub enum Event {
         /// A remark.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// Who said so, where that was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Whether this took the last word on the content back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
     },
     /// Rules that were saved and are in force.
     Rules {
@@ -156,6 +162,8 @@ mod tests {
             hash_algorithm: "xxh3".to_owned(),
             label: Some(label.to_owned()),
             note: None,
+            by: None,
+            undo: false,
         };
         Entry { at: 1.5, event }
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
+use super::location::ARCHIVE;
 use super::trees::{SAME_TIME, Store};
 use super::{JournalEntry, JournalEvent, Override, StoreError};
 use crate::archive::{ContentHash, HashAlgorithm};
@@ -92,6 +94,7 @@ impl OpenOptions {
         self.replay(&store, &mut notice)?;
         self.complete_journal(&store, &mut notice)?;
         store.mark_opened(&self.archive)?;
+        self.name_archive().map_err(at)?;
         fs::write(self.folder.join("owner"), format!("process {}, {}", std::process::id(), self.purpose))
             .map_err(at)?;
         if was_open {
@@ -99,6 +102,15 @@ impl OpenOptions {
             notice = Some(notice.map_or(told.clone(), |notice| format!("{notice}; {told}")));
         }
         Ok(Opened { store, notice })
+    }
+
+    /// Writes beside the database which archive this is for, unless it is there.
+    fn name_archive(&self) -> io::Result<()> {
+        let (path, archive) = (self.folder.join(ARCHIVE), self.archive.as_os_str().as_bytes());
+        match fs::read(&path) {
+            Ok(known) if known == archive => Ok(()),
+            _ => fs::write(path, archive),
+        }
     }
 
     fn open_db_or_repair(&self, notice: &mut Option<String>) -> Result<sled::Db, StoreError> {
@@ -226,7 +238,7 @@ impl OpenOptions {
         let mut words = LastWords { overrides: BTreeMap::new(), rules: None, bad };
         for JournalEntry { event, at } in entries {
             match event {
-                JournalEvent::Override { hash, hash_algorithm, label, note } => {
+                JournalEvent::Override { hash, hash_algorithm, label, note, .. } => {
                     let Ok(algorithm) = hash_algorithm.parse::<HashAlgorithm>() else { continue };
                     let Ok(hash) = ContentHash::from_hex(algorithm, &hash) else { continue };
                     words.overrides.insert(hash, (label, note, at));
@@ -246,7 +258,8 @@ impl OpenOptions {
             let (hash, Override { label, note, at }) = item?;
             if words.overrides.get(&hash).is_none_or(|(.., said)| said + SAME_TIME < at) {
                 let (hash, hash_algorithm) = (hash.to_hex(), hash.algorithm().name().to_owned());
-                let event = JournalEvent::Override { hash, hash_algorithm, label: Some(label), note };
+                let (label, by, undo) = (Some(label), None, false);
+                let event = JournalEvent::Override { hash, hash_algorithm, label, note, by, undo };
                 lost.push(JournalEntry { at, event });
             }
         }
@@ -294,7 +307,7 @@ struct LastWords {
 
 /// What drumfs makes in a store's folder. Files of others that lie there are left as they are.
 fn is_ours(name: &str) -> bool {
-    matches!(name, "db" | "journal.jsonl" | "owner" | "drumfs.log")
+    matches!(name, "db" | "journal.jsonl" | "owner" | ARCHIVE | "drumfs.log")
         || name.starts_with("catalogue.bin")
         || name.starts_with("learned.json")
         || name.starts_with("damaged-")

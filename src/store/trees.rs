@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, IVec, Tree};
 
 use super::heard::analysis_key;
+use super::imported::{self, ImportedModel};
 use super::journal::Journal;
 use super::open::{OpenOptions, SCHEMA};
 use super::vouched::{self, Vouched, new_key};
-use super::{JournalEntry, JournalEvent, StoreError};
+use super::{JournalEntry, JournalEvent, StoreError, Word};
 use crate::archive::discover::path_from_bytes;
 use crate::archive::{ContentHash, HashAlgorithm};
 use crate::index::Analysis;
@@ -83,6 +84,8 @@ pub struct Store {
     pub(super) unsure: AtomicBool,
     /// Mixed into what is written beside samples of who has heard them: another number makes all of that mean nothing.
     ears_key: AtomicU64,
+    /// The models of imported indexes, the newest import first.
+    pub(super) imports: RwLock<Vec<ImportedModel>>,
 }
 
 /// The database and its trees.
@@ -141,7 +144,10 @@ impl Store {
         let word = |key| trees.meta.get(key).map_err(|error| StoreError::sled(&options.folder, error));
         let vouched = Vouched::by(word(vouched::WORD)?.as_deref());
         let ears_key = word(EARS_KEY)?.and_then(|key| key[..].try_into().ok().map(u64::from_be_bytes)).unwrap_or(0);
+        let imports =
+            RwLock::new(imported::all(&trees.meta).map_err(|error| StoreError::sled(&options.folder, error))?);
         Ok(Self {
+            imports,
             trees: RwLock::new(Some(Arc::new(trees))),
             failed: AtomicBool::new(false),
             next_try: Mutex::new(Instant::now()),
@@ -411,30 +417,21 @@ impl Store {
         })
     }
 
-    /// Records overrides (none as the label takes one back). When this returns they are on the disk.
+    /// Records what was said. When this returns it is on the disk. All of one call has one time.
     ///
     /// # Errors
     /// Where the journal can't be written: then nothing was recorded.
-    pub fn set_overrides(
+    pub fn set_overrides<W: Clone + Into<Word>>(
         &self,
-        changes: &[(ContentHash, Option<String>, Option<String>)],
+        words: &[W],
     ) -> Result<Vec<(ContentHash, Option<Override>)>, StoreError> {
         let at = seconds_now();
-        let entries: Vec<JournalEntry> = changes
-            .iter()
-            .map(|(hash, label, note)| JournalEntry {
-                at,
-                event: JournalEvent::Override {
-                    hash: hash.to_hex(),
-                    hash_algorithm: hash.algorithm().name().to_owned(),
-                    label: label.clone(),
-                    note: note.clone(),
-                },
-            })
-            .collect();
-        let done = changes
-            .iter()
-            .map(|(hash, label, note)| (*hash, label.clone().map(|label| Override { label, note: note.clone(), at })));
+        let words: Vec<Word> = words.iter().cloned().map(Into::into).collect();
+        let entries: Vec<JournalEntry> = words.iter().map(|word| word.entry(at)).collect();
+        let done = words.into_iter().map(|Word { hash, label, note, .. }| {
+            let said = label.map(|label| Override { label, note, at });
+            (hash, said)
+        });
         let done: Vec<_> = done.collect();
         self.journalled(&entries, || {
             done.iter().try_for_each(|(hash, said)| self.put_override(hash, said.as_ref()))?;

@@ -391,6 +391,18 @@ impl Catalogue {
         first
     }
 
+    /// The first present sample by path that has this content.
+    pub fn with_content(&self, hash: &ContentHash) -> Option<SampleRef<'_>> {
+        let by_hash = self.by_hash();
+        let digest = |id: u32| {
+            let (chunk, place) = self.chunks.find(id);
+            chunk.digest(place)
+        };
+        let start = by_hash.partition_point(|&id| digest(id) < hash.as_bytes());
+        let same = by_hash.get(start..)?.iter().take_while(|&&id| digest(id) == hash.as_bytes());
+        same.map(|&id| self.sample(id)).find(|sample| sample.hash.as_ref() == Some(hash))
+    }
+
     /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.
     pub(super) fn by_hash_digest(&self) -> u64 {
         *self.by_hash_digest.get_or_init(|| {

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::exchange::PathText;
-use crate::exchange::record::from_hex;
-use crate::index::record::bytes_to_hex;
+use crate::exchange::{from_hex, to_hex};
 
 /// The longest line that is read, in bytes: a record with all its probabilities has some 2,000.
 const MAX_LINE: usize = 1 << 20;
@@ -199,7 +198,7 @@ pub fn listed(path: &[u8]) -> Vec<u8> {
         Ok(text) if is_line(text) => path.to_vec(),
         Ok(text) => serde_json::json!({ "relative_path": text }).to_string().into_bytes(),
         Err(_) => {
-            let (text, hex) = (String::from_utf8_lossy(path), bytes_to_hex(path));
+            let (text, hex) = (String::from_utf8_lossy(path), to_hex(path));
             serde_json::json!({ "relative_path": text, "relative_path_bytes": hex }).to_string().into_bytes()
         }
     }

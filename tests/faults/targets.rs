@@ -13,6 +13,7 @@ use drumfs::classify::{
     Calibration, Classifier, Embedding, Ensemble, EnsembleFiles, Knowledge, Labels, ModelFiles, knowledge,
 };
 use drumfs::config::Config;
+use drumfs::exchange::{IndexReader, LineError, Order, Probs, Record, rows};
 use drumfs::index::record::{RecordContext, parse_line};
 use drumfs::index::{Status, Update};
 use drumfs::learn::Learned;
@@ -24,13 +25,14 @@ use drumfs::store::{JournalEntry, OpenOptions, SampleEntry};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const ALL: [(&str, Target); 13] = [
+pub const ALL: [(&str, Target); 14] = [
     ("riff", riff),
     ("decode", decode),
     ("rules", rules),
     ("config", config),
     ("overrides", overrides),
     ("record", record),
+    ("exchange", exchange),
     ("calibration", calibration),
     ("labels", labels),
     ("learned", learned),
@@ -166,12 +168,12 @@ pub fn overrides(data: &[u8]) {
         (dir, view)
     });
     match parse_override(data, view.shared()) {
-        Ok(Some((hash, label, _))) => {
-            assert_eq!(hash.algorithm(), HashAlgorithm::Xxh3);
-            assert!(label.is_none_or(|label| !label.is_empty()));
+        Ok(Some(word)) => {
+            assert_eq!(word.hash.algorithm(), HashAlgorithm::Xxh3);
+            assert!(word.label.is_none_or(|label| !label.is_empty()));
         }
         Ok(None) => assert!(data.iter().all(u8::is_ascii_whitespace)),
-        Err(error) => assert!(!error.is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
@@ -190,6 +192,44 @@ pub fn record(data: &[u8]) {
         RecordContext { root: Path::new("/archive"), router, labels: drums.fine(), model: "m", features: "f" };
     let line = context.line(&sample, &verdict);
     assert_eq!(parse_line(&line).unwrap(), sample, "{}", String::from_utf8_lossy(&line));
+}
+
+/// Files of other programs, the kind in the first byte: what is read of an index is written and read again, unchanged.
+pub fn exchange(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let path = Path::new("fuzzed");
+    let mut take = |_: u64, row: Result<Option<rows::LabelRow>, LineError>| match row {
+        Ok(Some(row)) => {
+            assert!(!row.label.is_empty());
+            row.is_changed();
+        }
+        Ok(None) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
+    };
+    let wrong = match kind {
+        b'i' => {
+            let reader = IndexReader::new(path, std::io::Cursor::new(data.to_vec())).unwrap();
+            let mut order = Order::default();
+            for record in reader.filter_map(Result::ok) {
+                assert!(!record.sample.path.is_empty() && !record.sample.path.contains(&0));
+                assert!(record.sample.probs.iter().all(|probability| probability.is_finite()));
+                let written = Record::parse(&record.line(Probs::Floats)).unwrap();
+                assert_eq!(written.line(Probs::Floats), record.line(Probs::Floats));
+                let small = Record::parse(&record.line(Probs::Whole)).unwrap();
+                assert_eq!(small.sample.probs.len(), record.sample.probs.len());
+                order.look(&record);
+            }
+            assert!(order.labels(&[]).is_none_or(|labels| !labels.is_empty()));
+            None
+        }
+        b'c' => rows::read_csv(path, data, &mut take).err(),
+        b'p' => rows::read_parquet(path, file_of(data), &mut take).err(),
+        b't' => {
+            return rows::read_tasks(data, &mut take).unwrap_or_else(|error| assert!(!error.to_string().is_empty()));
+        }
+        _ => None,
+    };
+    assert!(wrong.is_none_or(|error| error.to_string().contains("fuzzed")));
 }
 
 /// calibration.json of the model that is compiled in: whatever it says, probabilities are that.

@@ -32,6 +32,16 @@ fn the_help_of_every_command_is_enough() {
             &["learn", "--help"],
             &["ARCHIVE", "--dry-run", "--force", "--undo", "--status", "--json", "one pack after another"],
         ),
+        (
+            &["override", "--help"],
+            &["PATH|HASH", "LABEL", "--note", "--archive", "--who", "--json", "undo", "history", "import", "merge"],
+        ),
+        (
+            &["override", "import", "--help"],
+            &["FILE", "--index", "--hash-originals", "--keep-going", "--dry-run", "MD5"],
+        ),
+        (&["override", "merge", "--help"], &["--manifest", "--keep", "--dry-run"]),
+        (&["review", "--help"], &["ARCHIVE", "--list", "--by", "margin", "Ctrl-C", "--port", "--who", "--again"]),
         (&["calibrate", "--help"], &["--val-manifest", "--out", "--dry-run", "--json", "kit", "held out"]),
         (&["stats", "--help"], &["ARCHIVE", "--index", "--html", "--json", "_stats.json"]),
         (
@@ -51,6 +61,25 @@ fn the_help_of_every_command_is_enough() {
         ),
         (&["duplicates", "--help"], &["ARCHIVE", "--exact", "--likeness", "--json", "velocity layers", "hide"]),
         (&["confusions", "--help"], &["ARCHIVE", "--margin", "--examples", "--html", "--json", "Fisher"]),
+        (
+            &["export", "--help"],
+            &[
+                "ARCHIVE",
+                "--index",
+                "--output",
+                "--format",
+                "--quantize",
+                "0.0039",
+                "--prefix",
+                "metadata.csv",
+                "Label Studio",
+            ],
+        ),
+        (
+            &["import", "--help"],
+            &["ARCHIVE", "FILES", "--label-map", "--model", "--dry-run", "label_was", "seen_hashes.txt"],
+        ),
+        (&["aggregate", "--help"], &["INPUTS", "--output", "--models", "--conflicts", "newest model", "--json"]),
         (&["validate", "--help"], &["stub", "--rules", "--model", "--mapping", "--json", "exits with 1"]),
         (&["validate-mapping", "--help"], &["--model", "--mapping"]),
         (&["create-stub", "--help"], &["--model", "--output", "never"]),

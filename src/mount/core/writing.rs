@@ -9,9 +9,10 @@ use crate::mount::control::{Draft, MAX_LEN, Scratch};
 use crate::mount::errno::FsError;
 use crate::mount::handles::Handle;
 use crate::mount::indexer::Request;
-use crate::mount::keeper::{Message, OverrideChange};
+use crate::mount::keeper::Message;
 use crate::mount::overrides;
 use crate::rules::Rules;
+use crate::store::Word;
 use crate::view::{Generated, Ino, Node, control_ino};
 
 impl Core {
@@ -144,25 +145,25 @@ impl Core {
     }
 
     /// Reads the lines of a draft that were not taken yet, up to `end`. All are good or none is taken.
-    pub(super) fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<OverrideChange>, String> {
-        let mut changes = Vec::new();
+    pub(super) fn take_lines(&self, draft: &mut Draft, end: usize) -> Result<Vec<Word>, String> {
+        let mut words = Vec::new();
         for (number, line) in draft.text[draft.taken.min(end)..end].split(|&b| b == b'\n').enumerate() {
-            let change =
+            let word =
                 overrides::parse_line(line, &self.shared).map_err(|why| format!("line {}: {why}", number + 1))?;
-            changes.extend(change);
+            words.extend(word);
         }
         draft.taken = draft.taken.max(end);
-        Ok(changes)
+        Ok(words)
     }
 
     pub(super) fn record_overrides(
         &self,
-        changes: Result<Vec<OverrideChange>, String>,
+        words: Result<Vec<Word>, String>,
         answer: impl FnOnce(Result<(), FsError>) + Send + 'static,
     ) {
-        match changes {
-            Ok(changes) if changes.is_empty() => answer(Ok(())),
-            Ok(changes) => self.keeper.send(Message::Override { changes, answer: Box::new(answer) }),
+        match words {
+            Ok(words) if words.is_empty() => answer(Ok(())),
+            Ok(words) => self.keeper.send(Message::Override { words, answer: Box::new(answer) }),
             Err(why) => {
                 log::warn!("overrides.jsonl: {why}");
                 let mut progress = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
