@@ -52,6 +52,7 @@ fn wave(samples: &[f32]) -> Vec<i8> {
 fn spectrum(samples: &[f32], sample_rate: u32) -> (usize, Vec<u8>) {
     let rate = f64::from(sample_rate.max(1));
     let n_fft = ((rate * WINDOW) as usize).next_power_of_two().clamp(64, 1 << 16);
+    let highest = HIGHEST.min(rate / 2.0);
     let params = SpectralParams {
         sample_rate: sample_rate.max(1),
         samples: samples.len(),
@@ -59,8 +60,8 @@ fn spectrum(samples: &[f32], sample_rate: u32) -> (usize, Vec<u8>) {
         hop_length: (samples.len() / COLUMNS).max(1),
         n_mels: BANDS,
         n_mfcc: None,
-        fmin: LOWEST,
-        fmax: HIGHEST.min(rate / 2.0),
+        fmin: LOWEST.min(highest / 2.0),
+        fmax: highest,
         top_db: Some(RANGE_DB),
         normalize: false,
     };

@@ -107,23 +107,25 @@ impl Review {
 
 fn answer(guard: &Guard, session: &Session, deciding: &AtomicUsize, mut request: Request) -> io::Result<()> {
     let method = request.method().clone();
-    let headers = request.headers().iter();
-    let asked = Asked {
-        post: method == Method::Post,
-        url: request.url(),
-        headers: headers.map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str())).collect(),
-        body: request.body_length().or_else(|| {
-            // Only what comes in chunks has no length.
-            let chunked = request.headers().iter().any(|h| h.field.equiv("Transfer-Encoding"));
-            (!chunked).then_some(0)
-        }),
-    };
-    let admitted = match (&method, guard.admit(&asked)) {
-        (_, Err(refusal)) => Err(refusal),
-        (Method::Get | Method::Post, Ok((path, query))) => {
-            Ok((path.to_owned(), query.to_owned(), asked.header("range").map(str::to_owned)))
+    let admitted = {
+        let headers = request.headers().iter();
+        let asked = Asked {
+            post: method == Method::Post,
+            url: request.url(),
+            headers: headers.map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str())).collect(),
+            body: request.body_length().or_else(|| {
+                // Only what comes in chunks has no length.
+                let chunked = request.headers().iter().any(|h| h.field.equiv("Transfer-Encoding"));
+                (!chunked).then_some(0)
+            }),
+        };
+        match (&method, guard.admit(&asked)) {
+            (_, Err(refusal)) => Err(refusal),
+            (Method::Get | Method::Post, Ok((path, query))) => {
+                Ok((path.to_owned(), query.to_owned(), asked.header("range").map(str::to_owned)))
+            }
+            (_, Ok(_)) => Err(Refusal::Method),
         }
-        (_, Ok(_)) => Err(Refusal::Method),
     };
     let response = match admitted {
         Err(refusal) => refused(refusal),
@@ -231,7 +233,8 @@ fn audio(session: &Session, place: usize, decoded: bool, range: Option<&str>) ->
     let wanted = range.map_or(Some((0, len)), |range| sound::range(range, len));
     let Some((from, to)) = wanted else {
         headers.extend(Header::from_bytes("Content-Range", format!("bytes */{len}")));
-        return Response::new(StatusCode(416), headers, Box::new(io::empty()), Some(0), None);
+        let nothing: Box<dyn Read + Send> = Box::new(io::empty());
+        return Response::new(StatusCode(416), headers, nothing, Some(0), None);
     };
     let status = if (from, to) == (0, len) && range.is_none() { 200 } else { 206 };
     if status == 206 {
