@@ -85,7 +85,7 @@ mod tests {
         let number = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         let (wave, columns, rows) = (number(0), number(2), number(4));
         assert_eq!((wave, rows, bytes.len()), (WAVE, BANDS, 6 + 2 * wave + columns * rows));
-        assert_eq!((bytes[6 + 100] as i8, bytes[6 + 101] as i8), (-64, 64));
+        assert_eq!((bytes[6 + 100] as i8, bytes[6 + 101] as i8), (-63, 63));
         let middle = &bytes[6 + 2 * wave + columns / 2 * rows..][..rows];
         let loudest = middle.iter().enumerate().max_by_key(|(_, shade)| **shade).unwrap().0;
         // Half way up the range as the ear hears it, 40 Hz to 18 kHz, is 3 kHz.
