@@ -17,6 +17,7 @@ use fuser::{
 use super::attr::{Attr, Kind};
 use super::core::{Core, Found, OpenHow, OpenKind, Opened};
 use super::errno::FsError;
+use super::listings::Listed;
 use super::permissions::Asker;
 
 /// The core, as the kernel sees it.
@@ -107,6 +108,15 @@ fn fopen(opened: &Opened) -> FopenFlags {
         OpenKind::Keep => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
         OpenKind::Direct => FopenFlags::FOPEN_DIRECT_IO,
         OpenKind::Passthrough(_) => FopenFlags::FOPEN_NOFLUSH,
+    }
+}
+
+fn listing(listed: Listed) -> FopenFlags {
+    match listed {
+        // Without it what is kept is thrown away, also where this handle does not use it.
+        Listed::Asked => FopenFlags::FOPEN_KEEP_CACHE,
+        Listed::Anew => FopenFlags::FOPEN_CACHE_DIR,
+        Listed::Kept => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
     }
 }
 
@@ -362,7 +372,7 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match guarded("opendir", || self.core.opendir(ino.0)) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok((handle, listed)) => reply.opened(FileHandle(handle), listing(listed)),
             Err(errno) => reply.error(errno),
         }
     }

@@ -9,7 +9,7 @@ use super::control::{Draft, Scratch};
 use super::errno::FsError;
 use super::passthrough::IoMode;
 use super::stream::IndexStream;
-use crate::view::{DirId, View};
+use crate::view::{DirId, Ino, View};
 
 /// An open file or folder.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub enum Handle {
         view: Arc<View>,
         /// The folder in that view.
         dir: DirId,
+        /// The folder's number, where the kernel may list it from its memory.
+        kept: Option<Ino>,
         /// Files beside the control files, where this is `_control`.
         scratch: Vec<(Vec<u8>, u64)>,
     },

@@ -15,6 +15,7 @@ mod handles;
 mod indexer;
 mod keeper;
 mod limits;
+mod listings;
 mod notify;
 mod overrides;
 mod passthrough;

@@ -85,6 +85,11 @@ impl Remembered {
         all.own.insert(number, own);
     }
 
+    /// A number that differs where samples are shown under other numbers.
+    pub fn numbers(&self) -> u64 {
+        self.stand_ins.read().unwrap_or_else(PoisonError::into_inner).own.len() as u64
+    }
+
     /// The number under which a sample is shown.
     pub fn shown(&self, own: Ino) -> Ino {
         let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);

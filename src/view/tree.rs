@@ -208,7 +208,7 @@ impl View {
     }
 
     /// A number that differs where the names in a folder, or what they stand for, differ.
-    pub(super) fn digest(&self, dir: DirId) -> u64 {
+    pub fn digest(&self, dir: DirId) -> u64 {
         self.dir(dir).digest
     }
 

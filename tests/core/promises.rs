@@ -102,7 +102,7 @@ fn samples_may_be_kept_by_the_kernel_and_made_files_may_not() {
 fn a_listing_with_attributes_lists_the_same_and_ends_at_any_offset() {
     let bench = heard();
     let folder = bench.find("Kick/a").unwrap();
-    let handle = bench.core().opendir(folder).unwrap();
+    let handle = bench.core().opendir(folder).unwrap().0;
     let plain: Vec<_> = bench.list(handle, 0, 100).0;
     let mut with = Vec::new();
     let done = bench.core().readdirplus(handle, 0, &mut |attr, _, name| {
@@ -197,7 +197,7 @@ fn an_open_file_reads_on_after_its_sample_has_moved_and_a_listing_lists_on() {
     let bench = heard();
     let sample = bench.find("Kick/a/one.wav").unwrap();
     let file = bench.open(sample, READ).unwrap().handle;
-    let folder = bench.core().opendir(bench.find("Kick/a").unwrap()).unwrap();
+    let folder = bench.core().opendir(bench.find("Kick/a").unwrap()).unwrap().0;
     let (first, at) = bench.list(folder, 0, 3);
     bench.save("routes:\n  - {path: \"a/**\", hide: true}\n").unwrap();
     assert!(bench.find("Kick/a/one.wav").is_none());

@@ -459,7 +459,7 @@ impl Run {
                 other => panic!("{other:?}"),
             }
         };
-        let handle = self.bench.core().opendir(view.ino(Node::Dir(dir))).unwrap();
+        let handle = self.bench.core().opendir(view.ino(Node::Dir(dir))).unwrap().0;
         let ino = |dir| view.ino(Node::Dir(dir));
         let mut expected = vec![(b".".to_vec(), ino(dir)), (b"..".to_vec(), ino(view.parent(dir)))];
         expected.extend(entries.iter().map(|(name, ino, _)| (name.clone(), *ino)));

@@ -193,3 +193,69 @@ fn read_little_by_little_every_name_comes_once_while_rules_and_archive_change() 
         assert_eq!(Folder::open(&mount.path("C/pack")).rest(size).len(), whole.len() + 1);
     }
 }
+
+/// The kernel keeps one listing a folder. Handles from before and after saves list the same folder in turns, a part at
+/// a time, start over and are closed in any order: each lists one state whole, and what is opened after a save the
+/// state after it.
+#[test]
+fn listings_from_before_and_after_a_save_never_mix_in_the_memory_of_the_kernel() {
+    let mount = mount();
+    let folder = mount.path("A/pack");
+    // Which of the 400 are in the folder: those whose number ends in this digit go elsewhere.
+    let save = |digit: u32| {
+        mount
+            .save_rules(&format!("routes: [{{name: \"*{digit} a sample*\", to: B}}, {{path: \"**\", to: A}}]\n"))
+            .unwrap();
+    };
+    let lacks = |entries: &[Dirent]| -> u32 {
+        let there = names(entries);
+        let digit = (0..10u32)
+            .filter(|digit| !there.iter().any(|name| name.get(3) == Some(&(b'0' + *digit as u8)) && name.len() > 20));
+        let digits: Vec<u32> = digit.collect();
+        let samples = there.iter().filter(|name| name.len() > 20).count();
+        assert!(digits.len() == 1 && samples == 360, "{digits:?} are away, {samples} samples are there");
+        digits[0]
+    };
+    let mut held: Vec<(u32, Folder, Vec<Dirent>)> = Vec::new();
+    for round in 0..40u32 {
+        let digit = round * 7 % 10;
+        save(digit);
+        // One that lists all at once, twice, and one that is held.
+        let (whole, part) = (Folder::open(&folder), Folder::open(&folder));
+        assert_eq!(lacks(&whole.rest(1 << 15)), digit);
+        whole.seek(0);
+        assert_eq!(lacks(&whole.rest(1 << 12)), digit);
+        held.push((digit, part, Vec::new()));
+        if round % 3 == 0 {
+            drop(whole);
+        } else {
+            held.push((digit, whole, Vec::new()));
+            let (_, whole, _) = held.last().unwrap();
+            whole.seek(0);
+        }
+        // Each goes on by a few entries; one that has come to its end is looked at and starts over or is closed.
+        let mut at = 0;
+        while let Some((digit, folder, seen)) = held.get_mut(at) {
+            let more = folder.next(if at % 2 == 0 { 8192 } else { 1024 });
+            if !more.is_empty() {
+                seen.extend(more);
+                at += 1;
+                continue;
+            }
+            assert_eq!(lacks(seen), *digit);
+            if (round + at as u32).is_multiple_of(4) {
+                seen.clear();
+                folder.seek(0);
+                at += 1;
+            } else {
+                held.remove(at);
+            }
+        }
+    }
+    for (digit, folder, mut seen) in held {
+        seen.extend(folder.rest(2048));
+        assert_eq!(lacks(&seen), digit);
+    }
+    let last = Folder::open(&folder);
+    assert_eq!(lacks(&last.rest(1 << 15)), 39 * 7 % 10);
+}

@@ -6,7 +6,8 @@ use super::{Core, scratch_attr};
 use crate::mount::attr::{self, Attr, Kind};
 use crate::mount::errno::FsError;
 use crate::mount::handles::Handle;
-use crate::view::{Ino, Node, View, control_ino};
+use crate::mount::listings::Listed;
+use crate::view::{Ino, Node, ROOT, View, control_ino};
 
 /// Takes an entry of a folder: the view, the inode number, the place of the next entry, what it is, its name, and the
 /// node where it is one of the view. Says whether there is no more room.
@@ -16,15 +17,24 @@ type Add<'a> = &'a mut dyn FnMut(&View, Ino, u64, Kind, &[u8], Option<Node>) -> 
 pub type AddName<'a> = &'a mut dyn FnMut(Ino, u64, Kind, &[u8]) -> bool;
 
 impl Core {
-    /// Opens a folder on the view of the moment.
+    /// Opens a folder on the view of the moment: the handle, and how the kernel may list it.
     ///
     /// # Errors
     /// Where it is none.
-    pub fn opendir(&self, ino: Ino) -> Result<u64, FsError> {
+    pub fn opendir(&self, ino: Ino) -> Result<(u64, Listed), FsError> {
+        // Before the view: a number that changes afterwards is one that a later version has.
+        let numbers = self.remembered.numbers();
         let view = self.shared.view();
         let dir = self.dir(&view, ino)?;
         let scratch = if ino == control_ino() { self.scratch.list() } else { Vec::new() };
-        Ok(self.handles.add(Handle::Dir { view, dir, scratch }))
+        // Others see other names, and in these two files come and go that are no part of the view's digest.
+        let listed = if self.permissions.is_some() || ino == control_ino() || ino == ROOT {
+            Listed::Asked
+        } else {
+            self.listings.open(ino, view.digest(dir).wrapping_add(numbers))
+        };
+        let kept = (listed != Listed::Asked).then_some(ino);
+        Ok((self.handles.add(Handle::Dir { view, dir, kept, scratch }), listed))
     }
 
     /// Lists a folder from a place on. `add` is given inode number, place of the next entry, kind and name, and says
@@ -74,7 +84,7 @@ impl Core {
 
     fn list(&self, handle: u64, from: u64, add: Add<'_>) -> Result<(), FsError> {
         let handle = self.handles.get(handle)?;
-        let Handle::Dir { view, dir, scratch } = &*handle else { return Err(FsError::BadHandle) };
+        let Handle::Dir { view, dir, scratch, .. } = &*handle else { return Err(FsError::BadHandle) };
         let len = view.len(*dir);
         for place in from..u64::MAX {
             let next = place + 1;
@@ -110,6 +120,8 @@ impl Core {
 
     /// Closes a folder's handle.
     pub fn release_dir(&self, handle: u64) {
-        self.handles.remove(handle);
+        if let Some(Handle::Dir { kept: Some(folder), .. }) = self.handles.remove(handle).as_deref() {
+            self.listings.close(*folder);
+        }
     }
 }

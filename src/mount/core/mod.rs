@@ -23,6 +23,7 @@ use super::fill::Fills;
 use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
+use super::listings::Listings;
 use super::passthrough::{Backing, IoModes, Reading, Register};
 use super::permissions::Permissions;
 use super::remembered::Remembered;
@@ -79,6 +80,7 @@ pub struct Core {
     handles: Handles,
     scratch: ScratchFiles,
     remembered: Arc<Remembered>,
+    listings: Listings,
     modes: IoModes,
     fills: Fills,
     lately: Lately,
@@ -113,6 +115,7 @@ impl Core {
             handles: Handles::default(),
             scratch: ScratchFiles::default(),
             remembered,
+            listings: Listings::default(),
             modes: IoModes::default(),
             fills: Fills::default(),
             lately: Lately::default(),
