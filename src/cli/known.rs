@@ -30,6 +30,8 @@ pub struct Known {
     pub rules: Option<String>,
     /// Where this is from.
     pub from: From,
+    /// The folder of the store, whoever has it.
+    pub folder: PathBuf,
 }
 
 /// Where it is known from.
@@ -45,12 +47,17 @@ impl Known {
     pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
         let folder = context::store_folder(global, &ear.config, root)?;
         if !folder.join("db").exists() {
-            return Err(format!(
-                "nothing is known of {} yet: run `drumfs index {}` first",
-                root.path().display(),
-                root.path().display()
-            )
-            .into());
+            // A mount whose store is elsewhere knows, too, where nobody names another.
+            let named = global.store.is_some() || ear.config.store.is_some();
+            return match mounts().find(|shown| !named && shown.archive == root.path()) {
+                Some(shown) => Self::read_mount(shown.at, shown.store),
+                None => Err(format!(
+                    "nothing is known of {} yet: run `drumfs index {}` first",
+                    root.path().display(),
+                    root.path().display()
+                )
+                .into()),
+            };
         }
         let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
         match context::open_store(folder.clone(), root, false, "reading") {
@@ -61,11 +68,12 @@ impl Known {
                     overrides: join::load_overrides(&store)?,
                     rules: store.rules()?.active,
                     from: From::Store(store),
+                    folder,
                 })
             }
             Err(error) => match error.downcast_ref::<StoreError>() {
                 Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
-                    Some(mount) => Self::read_mount(mount),
+                    Some(mount) => Self::read_mount(mount, folder),
                     None => Err(error),
                 },
                 _ => Err(error),
@@ -74,7 +82,7 @@ impl Known {
     }
 
     /// Reads what a mount shows: the file system is the interface.
-    fn read_mount(mount: PathBuf) -> Result<Self, Failure> {
+    fn read_mount(mount: PathBuf, folder: PathBuf) -> Result<Self, Failure> {
         let control = mount.join("_control");
         let mut samples = Builder::default();
         let mut overrides = HashMap::new();
@@ -97,7 +105,7 @@ impl Known {
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
         let from = From::Mount(mount);
-        Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from })
+        Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from, folder })
     }
 
     /// The rules in force, compiled.

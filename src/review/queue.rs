@@ -72,9 +72,9 @@ pub fn listed<'p>(
         let found = catalogue.by_path(path).and_then(|(id, sample)| Some((id, sample.hash?)));
         match found {
             None => listed.unknown.push(path.to_owned()),
+            Some((_, hash)) if !seen.insert(hash) => {}
             Some((_, hash)) if !again && overrides.contains_key(&hash) => listed.said += 1,
-            Some((id, hash)) if seen.insert(hash) => listed.ids.push(id),
-            Some(_) => {}
+            Some((id, _)) => listed.ids.push(id),
         }
     }
     listed

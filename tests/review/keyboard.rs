@@ -48,10 +48,10 @@ fn fifty_decisions_with_undo_and_skip_are_what_was_pressed() {
     browser.go(&page.address);
     ready(&browser);
     let keys = keys(&browser);
-    let label_of = |key: &str| keys.iter().find(|(_, known)| *known == key).unwrap().0.clone();
+    let label_of = |key: &str| -> String { keys.iter().find(|(_, known)| *known == key).unwrap().0.clone() };
     let distinct: std::collections::HashSet<&String> = keys.values().collect();
     assert_eq!((distinct.len(), keys.len()), (35, 35), "each label has a key of its own: {keys:?}");
-    assert_eq!((label_of("k"), label_of("s"), label_of("h")), ("Kick".into(), "Snare".into(), "Hihat".into()));
+    assert_eq!(["k", "s", "h"].map(label_of), ["Kick", "Snare", "Hihat"]);
 
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     let (mut skipped, mut undone) = (0, 0);
