@@ -13,14 +13,15 @@ let item = null;
 let picture = null;
 let busy = false;
 let audio = null;
+let shown = null;
 let keys = new Map();
 const loading = new Map();
 
-async function ask(path, body) {
+async function ask(path, body, signal) {
   const post = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
   let answer;
   try {
-    answer = await fetch(path, body === undefined ? {} : post);
+    answer = await fetch(path, body === undefined ? { signal } : post);
   } catch {
     throw new Error('drumfs does not answer: was it ended? What was decided before is kept');
   }
@@ -32,7 +33,7 @@ async function ask(path, body) {
   throw new Error(why);
 }
 
-const json = async (path, body) => (await ask(path, body)).json();
+const json = async (path, body, signal) => (await ask(path, body, signal)).json();
 
 // Every label gets a key: its first letter, or else another of its letters, small before large.
 function assign(labels) {
@@ -83,17 +84,26 @@ function labelButton(label, key) {
   return button;
 }
 
+// What belongs to a sample: fetched once, ahead where it comes next.
 function load(at) {
   if (!loading.has(at)) {
-    const parts = Promise.all([
-      json(`item/${at}`),
-      ask(`picture/${at}`).then((answer) => answer.arrayBuffer()).catch((error) => error),
-    ]);
+    const stop = new AbortController();
+    const found = json(`item/${at}`, undefined, stop.signal);
     // What failed is asked for again the next time.
-    parts.catch(() => loading.delete(at));
-    loading.set(at, { parts, sound: sound(at) });
+    found.catch(() => loading.delete(at));
+    const drawn = ask(`picture/${at}`, undefined, stop.signal).then((answer) => answer.arrayBuffer()).catch((error) => error);
+    loading.set(at, { found, drawn, sound: sound(at), stop });
   }
   return loading.get(at);
+}
+
+// Lets go of what belongs to a sample: browsers have few connections to one place, and sounds keep theirs.
+function release(loaded) {
+  if (!loaded) return;
+  loaded.stop.abort();
+  loaded.sound.pause();
+  loaded.sound.removeAttribute('src');
+  loaded.sound.load();
 }
 
 // A sound that is being fetched. What the browser does not play after all is fetched decoded.
@@ -131,8 +141,8 @@ function follow() {
   head.hidden = !audio || audio.paused || !audio.duration;
   if (head.hidden) return;
   // The picture shows what the classifier decodes: the first ten seconds.
-  const shown = Math.min(audio.duration, 10);
-  head.style.left = `${Math.min(100, (100 * audio.currentTime) / shown)}%`;
+  const seconds = Math.min(audio.duration, 10);
+  head.style.left = `${Math.min(100, (100 * audio.currentTime) / seconds)}%`;
   requestAnimationFrame(follow);
 }
 
@@ -162,7 +172,9 @@ function counts() {
 }
 
 async function show(at) {
-  if (audio) audio.pause();
+  release(shown);
+  shown = null;
+  audio = null;
   by('head').hidden = true;
   place = at;
   item = null;
@@ -171,19 +183,24 @@ async function show(at) {
   for (const id of ['sample', 'heard', 'labels']) by(id).hidden = atEnd;
   by('end').hidden = !atEnd;
   if (atEnd) {
-    audio = null;
     by('end-text').textContent = `${state.said} labelled, ${state.skipped} skipped. Ctrl-C in the terminal ends drumfs.`;
     by('again').hidden = !state.skipped;
     document.body.dataset.place = 'end';
     return;
   }
   const loaded = load(at);
-  const [found, drawn] = await loaded.parts;
+  shown = loaded;
+  item = await loaded.found;
   // What was said of it may have changed since it was fetched ahead.
   loading.delete(at);
-  item = found;
-  picture = drawn instanceof Error ? null : drawn;
   audio = loaded.sound;
+  picture = null;
+  loaded.drawn.then((drawn) => {
+    if (place !== at) return;
+    if (drawn instanceof Error) say(`It can’t be drawn: ${drawn.message}`, true);
+    else picture = drawn;
+    draw();
+  });
   const cut = item.path.lastIndexOf('/') + 1;
   by('folder').textContent = item.path.slice(0, cut) || ' ';
   by('name').textContent = item.path.slice(cut);
@@ -203,12 +220,14 @@ async function show(at) {
   for (const button of document.querySelectorAll('[data-label]')) {
     button.classList.toggle('said', button.dataset.label === item.said);
   }
-  draw();
-  if (drawn instanceof Error) say(`It can’t be drawn: ${drawn.message}`, true);
   play();
   // The next is fetched while this one is heard.
   if (at + 1 < state.total) load(at + 1);
-  for (const old of loading.keys()) if (Math.abs(old - at) > 2) loading.delete(old);
+  for (const [old, ahead] of loading) {
+    if (old === at + 1) continue;
+    release(ahead);
+    loading.delete(old);
+  }
   document.body.dataset.place = at;
 }
 
@@ -259,6 +278,7 @@ function undo() {
       say('There is nothing to take back.');
       return;
     }
+    release(loading.get(undone.place));
     loading.delete(undone.place);
     await show(undone.place);
     say(`Taken back: ${by('name').textContent}`);
