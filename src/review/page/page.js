@@ -35,10 +35,9 @@ async function ask(path, body, signal) {
 
 const json = async (path, body, signal) => (await ask(path, body, signal)).json();
 
-// Every label gets a key: its first letter, or else another of its letters, small before large.
+// Every label gets a key: its first letter, or else another of its letters, small before large; those of a kit first.
 function assign(labels) {
   const keys = new Map();
-  const left = [...labels].sort((a, b) => (KIT.indexOf(b) >= 0) - (KIT.indexOf(a) >= 0));
   const letters = (label) => [...label.toLowerCase()].filter((c) => c >= 'a' && c <= 'z');
   const large = (some) => some.map((c) => c.toUpperCase());
   const ways = [
@@ -51,7 +50,7 @@ function assign(labels) {
   ];
   const found = new Map();
   for (const way of ways) {
-    for (const label of left) {
+    for (const label of labels) {
       if (found.has(label)) continue;
       const key = way(label).find((key) => !keys.has(key));
       if (key) {
@@ -402,6 +401,7 @@ function draw() {
 
 async function start() {
   [about, state] = await Promise.all([json('about'), json('state')]);
+  about.labels.sort((a, b) => (KIT.indexOf(a) + 1 || 99) - (KIT.indexOf(b) + 1 || 99));
   const assigned = assign(about.labels);
   keys = assigned.keys;
   by('palette').replaceChildren(...about.labels.map((label) => {
