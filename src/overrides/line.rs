@@ -92,6 +92,7 @@ pub struct Digest {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Keys {
     hash: Option<String>,
     hash_algorithm: Option<String>,
