@@ -46,6 +46,9 @@ struct Options {
     /// Read the catalogue from the records, too
     #[arg(long)]
     records: bool,
+    /// How many samples are read from the records at a time; by default as many as the program does
+    #[arg(long, value_name = "N")]
+    at_a_time: Option<usize>,
     /// Only the real program
     #[arg(long)]
     outside: bool,
@@ -220,7 +223,10 @@ fn inside(options: &Options, at: &Path, ensemble: &Ensemble) {
     println!("in this process: {}", memory("self"));
     let store = timed("store opened", || open(at));
     if options.records || store.token().is_none() {
-        let records = timed("catalogue from the records", || join::load_from_store(&store, ensemble).unwrap());
+        let records = timed("catalogue from the records", || match options.at_a_time {
+            Some(many) => join::load_in_rounds(&store, ensemble, many).unwrap(),
+            None => join::load_from_store(&store, ensemble).unwrap(),
+        });
         timed("copy written", || assert!(snapshot::write(&store, ensemble, &records, store.changes()).unwrap()));
     }
     let catalogue = Arc::new(timed("catalogue from the copy", || snapshot::read(&store, ensemble).unwrap()));

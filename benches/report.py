@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Puts the benches' results into docs/performance.md.
+"""Puts the benches' results into docs/performance.md and docs/scale.md.
 
     python3 benches/report.py RESULTS_DIR
 
-RESULTS_DIR holds what the commands at the top of that document write (`--json`). Between the lines `<!-- NAME -->` and
-`<!-- end -->` of the document everything is replaced by the tables of that result; a section whose result is not in
+RESULTS_DIR holds what the commands at the top of the first document write (`--json`). Between the lines `<!-- NAME -->` and
+`<!-- end -->` of a document everything is replaced by the tables of that result; a section whose result is not in
 RESULTS_DIR is left as it is. `<!-- targets -->` becomes one table of every target that the results have a figure for.
 """
 
 import argparse
 import os
 import re
+import sys
 
 import common
 import indexing
@@ -18,7 +19,10 @@ import million
 import rules_save
 import side_by_side
 
-DOCUMENT = os.path.join(common.HERE, "..", "docs", "performance.md")
+sys.path.append(os.path.join(common.HERE, "scale"))
+import scale  # noqa: E402
+
+DOCUMENTS = [os.path.join(common.HERE, "..", "docs", name) for name in ("performance.md", "scale.md")]
 # File of the results -> how its tables are made.
 TABLES = {
     "side_by_side-50000.json": side_by_side.tables,
@@ -27,6 +31,7 @@ TABLES = {
     "rules_save-1000000.json": rules_save.tables,
     "million.json": million.tables,
     "indexing.json": indexing.table,
+    "scale.json": scale.tables,
 }
 
 
@@ -65,9 +70,6 @@ def main():
     args = parser.parse_args()
     paths = {name: os.path.join(args.results, name) for name in TABLES}
     results = {name: common.read_json(path) for name, path in paths.items() if os.path.exists(path)}
-    with open(DOCUMENT) as file:
-        text = file.read()
-
     def section(match):
         name = match.group(1)
         if name == "targets" and results:
@@ -78,10 +80,13 @@ def main():
             return match.group(0)
         return f"<!-- {name} -->\n\n{inner}\n\n<!-- end -->"
 
-    text = re.sub(r"<!-- (\S+) -->\n.*?<!-- end -->", section, text, flags=re.DOTALL)
-    with open(DOCUMENT + ".new", "w") as file:
-        file.write(text)
-    os.replace(DOCUMENT + ".new", DOCUMENT)
+    for document in DOCUMENTS:
+        with open(document) as file:
+            text = file.read()
+        text = re.sub(r"<!-- (\S+) -->\n.*?<!-- end -->", section, text, flags=re.DOTALL)
+        with open(document + ".new", "w") as file:
+            file.write(text)
+        os.replace(document + ".new", document)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@
 #![allow(clippy::expect_used, clippy::print_stdout)] // a bench may
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Parser;
 use drumfs::archive::{ArchiveRoot, ContentHash, HashAlgorithm, discover};
-use drumfs::audio::{Decoder, Extractor, Source};
+use drumfs::audio::{Decoder, Extractor, Features, Source};
 use drumfs::classify::{Backend, Classifier, Session};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -44,6 +44,9 @@ struct Options {
 
 const STAGES: [&str; 4] = ["read and hash", "read and decode", "features", "model"];
 
+/// Files that are prepared before the model hears them, as in `src/index/pass.rs`.
+const TOGETHER: usize = 16;
+
 /// Of every round.
 #[derive(Default, Serialize)]
 struct Rates {
@@ -58,24 +61,33 @@ struct Ear {
     session: Session,
 }
 
-/// How far a stage goes with a file; whether it was heard that far.
-fn hear(ear: &mut Ear, path: &Path, stage: &str) -> bool {
-    let Ok(bytes) = std::fs::read(path) else { return false };
-    if stage != "read and decode" {
-        std::hint::black_box(ContentHash::of(HashAlgorithm::Xxh3, &bytes));
+/// How far a stage goes with some files; how many were heard that far. As a pass does, the model hears them when all are
+/// prepared.
+fn hear(ear: &mut Ear, paths: &[PathBuf], stage: &str) -> usize {
+    let mut heard = 0;
+    let mut prepared = Vec::with_capacity(TOGETHER);
+    for path in paths {
+        let Ok(bytes) = std::fs::read(path) else { continue };
+        if stage != "read and decode" {
+            std::hint::black_box(ContentHash::of(HashAlgorithm::Xxh3, &bytes));
+        }
+        if stage == "read and hash" {
+            heard += 1;
+            continue;
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let source = Source::Bytes(&bytes);
+        let Ok(decoded) = ear.decoder.decode(source, bytes.len() as u64, extension) else { continue };
+        if stage == "read and decode" {
+            std::hint::black_box(decoded.samples);
+            heard += 1;
+            continue;
+        }
+        let sound = ear.extractor.extract(decoded.samples, decoded.sample_rate);
+        prepared.extend(std::hint::black_box(sound).features);
     }
-    if stage == "read and hash" {
-        return true;
-    }
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let Ok(decoded) = ear.decoder.decode(Source::Bytes(&bytes), bytes.len() as u64, extension) else { return false };
-    if stage == "read and decode" {
-        std::hint::black_box(decoded.samples);
-        return true;
-    }
-    let sound = ear.extractor.extract(decoded.samples, decoded.sample_rate);
-    let Ok(features) = std::hint::black_box(sound).features else { return false };
-    stage != "model" || ear.session.logits(features.as_slice()).is_ok()
+    let mut listens = |features: &Features| stage != "model" || ear.session.logits(features.as_slice()).is_ok();
+    heard + prepared.iter().filter(|features| listens(features)).count()
 }
 
 /// Processor time of this process so far, in s.
@@ -108,11 +120,11 @@ fn main() {
             let ears = pool.broadcast(|_| std::sync::Mutex::new(new_ear()));
             let (started, cpu_before) = (Instant::now(), cpu_seconds());
             let heard: usize = pool.install(|| {
-                let one = |path: &PathBuf| {
+                let some = |paths: &[PathBuf]| {
                     let ear = ears.get(rayon::current_thread_index().unwrap_or(0)).expect("one a thread");
-                    usize::from(hear(&mut ear.lock().expect("no panic"), path, stage))
+                    hear(&mut ear.lock().expect("no panic"), paths, stage)
                 };
-                paths.par_iter().with_max_len(64).map(one).sum()
+                paths.par_chunks(TOGETHER).with_max_len(4).map(some).sum()
             });
             let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
             assert!(heard > 0, "{stage}: nothing was heard in {}", options.folder.display());

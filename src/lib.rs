@@ -30,6 +30,7 @@ pub mod review;
 pub mod rules;
 pub mod store;
 pub mod view;
+pub mod worker;
 
 /// The message of a caught panic.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {

@@ -11,3 +11,5 @@ mod generate;
 mod prefixes;
 #[path = "rules/routing.rs"]
 mod routing;
+#[path = "rules/schemas.rs"]
+mod schemas;

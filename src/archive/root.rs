@@ -291,11 +291,29 @@ mod tests {
     }
 
     #[test]
+    fn no_folder_is_listed_through_a_link() {
+        let (dir, root) = archive();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("in/up")).unwrap();
+        let names = |path: &[u8]| root.read_dir(path).map(|entries| entries.count()).ok();
+        assert_eq!((names(b""), names(b"pack")), (Some(2), Some(1)));
+        for bad in [&b"up"[..], b"up/in", b"..", b"pack/..", b"/"] {
+            assert_eq!(names(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
     fn a_fifo_in_the_place_of_a_sample_does_not_block() {
         let (dir, root) = archive();
         let fifo = CString::new(dir.path().join("in/pack/pipe.wav").as_os_str().as_bytes()).unwrap();
         // SAFETY: the path is NUL-terminated and outlives the call.
         assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
-        assert!(root.open(b"pack/pipe.wav").is_err());
+        let (sender, opened) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(root.open(b"pack/pipe.wav").is_err()));
+            let refused = opened.recv_timeout(std::time::Duration::from_secs(20));
+            // Lets go of whoever waits there for a writer.
+            drop(File::options().read(true).write(true).open(dir.path().join("in/pack/pipe.wav")));
+            assert_eq!(refused, Ok(true), "it waits for a writer");
+        });
     }
 }

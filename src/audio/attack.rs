@@ -4,8 +4,9 @@
 use rustfft::FftPlanner;
 
 use super::features::log_picture;
-use super::frames::{FramePlan, Frames};
+use super::frames::{FramePlan, Frames, Group};
 use super::mel::{self, FilterBank};
+use super::vector::{Eight, Vector};
 
 /// Number of frequency bands of the attack's picture, 60 Hz to 16 kHz.
 pub const ATTACK_BANDS: usize = mel::ATTACK.bands;
@@ -37,6 +38,7 @@ impl AttackPlan {
 #[derive(Default)]
 pub(super) struct Attack {
     frames: Frames,
+    group: Group,
     energies: Vec<[f32; ATTACK_BANDS]>,
 }
 
@@ -44,7 +46,7 @@ impl Attack {
     /// Appends the picture of the sound that lies in `onset..end` of `samples` to `values`: bands times frames, 1 the
     /// loudest, 0 60 dB below it.
     #[inline(always)]
-    pub fn draw(
+    pub fn draw<V: Vector>(
         &mut self,
         plan: &AttackPlan,
         samples: &[f32],
@@ -53,17 +55,16 @@ impl Attack {
         values: &mut Vec<f32>,
     ) {
         self.frames.begin(&plan.frames);
+        self.group.begin(&plan.frames);
         self.energies.clear();
-        let start_of = |frame: usize| plan.frames.start(onset, FIRST_SEC + STEP_SEC * frame as f64);
-        let count = (0..ATTACK_FRAMES).take_while(|&frame| start_of(frame) < end as i64).count();
-        for frame in (0..count).step_by(2) {
-            let second = (frame + 1 < count).then(|| start_of(frame + 1));
-            self.frames.transform(&plan.frames, samples, [Some(start_of(frame)), second], gain);
-            for power in self.frames.power.iter().take(count - frame) {
-                let mut energies = [0f32; ATTACK_BANDS];
-                plan.bank.apply(power, &mut energies);
-                self.energies.push(energies);
-            }
+        let starts: [i64; ATTACK_FRAMES] =
+            std::array::from_fn(|frame| plan.frames.start(onset, FIRST_SEC + STEP_SEC * frame as f64));
+        let count = starts.iter().take_while(|&&start| start < end as i64).count();
+        for starts in starts[..count].chunks(Eight::LANES) {
+            self.group.transform::<V>(&mut self.frames, &plan.frames, samples, starts, gain);
+            let mut energies = [Eight::ZERO; ATTACK_BANDS];
+            plan.bank.apply::<V>(&self.group.lanes, &mut energies);
+            self.energies.extend((0..starts.len()).map(|lane| energies.map(|energy| energy.0[lane])));
         }
         log_picture(&self.energies, ATTACK_FRAMES, FLOOR_DB, values);
     }

@@ -147,6 +147,7 @@ impl Spectra {
     }
 
     /// The descriptors of a sound, of whose frames `energies` holds those that were heard.
+    #[inline(always)]
     pub fn describe(
         &mut self,
         samples: &[f32],
@@ -167,6 +168,7 @@ impl Spectra {
     }
 
     /// Duration, how long each fall takes, centre of gravity, time of the loudest block; levels at fixed times.
+    #[inline(always)]
     fn envelope(&mut self, samples: &[f32], place: &Place, list: &mut List) {
         let block = ((BLOCK_SEC * f64::from(place.rate)) as usize).max(1);
         let gain = 1.0 / place.peak;
@@ -263,6 +265,7 @@ impl List {
 }
 
 /// Share and mean time of each region's energy, then how much of all energy has come by some frames.
+#[inline(always)]
 fn shares(energies: &[[f32; MEL_BANDS]], region_of: &[usize; MEL_BANDS], list: &mut List) {
     let mut energy = [0f32; REGIONS];
     let mut moment = [0f32; REGIONS];
@@ -299,6 +302,7 @@ fn regions() -> [usize; MEL_BANDS] {
 
 /// Rises of the envelope, in steps of 1 ms, after the first 4 ms: their sum, a tenth of the number of steep ones; and
 /// the level below the peak, as the logarithm of RMS over peak.
+#[inline(always)]
 fn bursts(samples: &[f32], place: &Place, list: &mut List) {
     let heard = samples.get(place.onset..place.end).unwrap_or_default();
     let gain = 1.0 / place.peak;
@@ -326,6 +330,7 @@ fn bursts(samples: &[f32], place: &Place, list: &mut List) {
 }
 
 /// Mean and spread of the band number, weighted with energy, over some frames; in units of 16 and 8 bands.
+#[inline(always)]
 fn centres(energies: &[[f32; MEL_BANDS]], list: &mut List) {
     for [from, to] in CENTRES {
         let mut sums = [0f32; MEL_BANDS];
@@ -352,6 +357,7 @@ fn centres(energies: &[[f32; MEL_BANDS]], list: &mut List) {
 
 /// Logarithm of the frequency (Hz) that crosses zero as often as the sound does, in its first 20 ms and from 30 to
 /// 200 ms (Kedem 1986).
+#[inline(always)]
 fn crossings(samples: &[f32], place: &Place, list: &mut List) {
     let at = |ms: usize| (place.onset + place.rate as usize * ms / 1_000).min(place.end);
     for [from, to] in [[0, 20], [30, 200]] {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::vector::{Eight, Vector, side_by_side};
+
 /// Tables for windows of one length at one sample rate.
 pub(super) struct FramePlan {
     rate: u32,
@@ -69,7 +71,6 @@ fn fast_even_size(least: usize) -> usize {
 #[derive(Default)]
 pub(super) struct Frames {
     pair: Vec<Complex32>,
-    windows: [Vec<f32>; 2],
     scratch: Vec<Complex32>,
     /// Power spectra of the two windows that were transformed last.
     pub power: [Vec<f32>; 2],
@@ -81,11 +82,6 @@ impl Frames {
         let size = plan.transform.len();
         self.pair.resize(size, Complex32::default());
         self.scratch.resize(plan.transform.get_inplace_scratch_len(), Complex32::default());
-        for window in &mut self.windows {
-            // Zero beyond the window, which may be shorter than the transform.
-            window.clear();
-            window.resize(size, 0.0);
-        }
         for power in &mut self.power {
             power.resize(plan.bins(), 0.0);
         }
@@ -95,35 +91,84 @@ impl Frames {
     /// samples are multiplied with `gain`.
     #[inline(always)]
     pub fn transform(&mut self, plan: &FramePlan, samples: &[f32], [first, second]: [Option<i64>; 2], gain: f32) {
-        for (window, start) in self.windows.iter_mut().zip([first, second]) {
-            match start {
-                Some(start) => place(window, samples, start, &plan.window, gain),
-                None => window.fill(0.0),
-            }
-        }
-        let [real, imaginary] = &self.windows;
-        for ((slot, re), im) in self.pair.iter_mut().zip(real).zip(imaginary) {
-            *slot = Complex32::new(*re, *im);
-        }
+        place(&mut self.pair, samples, [first, second], &plan.window, gain);
         plan.transform.process_with_scratch(&mut self.pair, &mut self.scratch);
         split_pair(&self.pair, &mut self.power);
     }
 }
 
-/// Puts a window's worth of samples from `start` on into a frame, multiplied with `gain`. What lies before the first
-/// sample or after the last is silence.
-#[inline(always)]
-fn place(frame: &mut [f32], samples: &[f32], start: i64, window: &[f32], gain: f32) {
-    let skip = usize::try_from(-start).unwrap_or(0).min(window.len());
-    let heard = samples.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
-    let count = heard.len().min(window.len() - skip);
-    let (before, rest) = frame.split_at_mut(skip);
-    let (within, after) = rest.split_at_mut(count);
-    before.fill(0.0);
-    for ((slot, sample), weight) in within.iter_mut().zip(heard).zip(&window[skip..]) {
-        *slot = sample * (weight * gain);
+/// Spectra of up to eight windows, in both orders.
+#[derive(Default)]
+pub(super) struct Group {
+    /// Power spectra, one window after the other. Of fewer than eight windows the others are those of an earlier group.
+    pub rows: [Vec<f32>; Eight::LANES],
+    /// The same side by side, one `Eight` a bin: what is summed over bins is summed for eight windows at once, and in no
+    /// vector's lanes across.
+    pub lanes: Vec<Eight>,
+}
+
+impl Group {
+    /// Makes room for windows of `plan`.
+    pub fn begin(&mut self, plan: &FramePlan) {
+        for row in &mut self.rows {
+            row.resize(plan.bins(), 0.0);
+        }
     }
-    after.fill(0.0);
+
+    /// Transforms the windows that start at `starts`, at most eight; samples are multiplied with `gain`.
+    #[inline(always)]
+    pub fn transform<V: Vector>(
+        &mut self,
+        frames: &mut Frames,
+        plan: &FramePlan,
+        samples: &[f32],
+        starts: &[i64],
+        gain: f32,
+    ) {
+        let (pairs, _) = self.rows.as_chunks_mut::<2>();
+        for (rows, starts) in pairs.iter_mut().zip(starts.chunks(2)) {
+            frames.transform(plan, samples, [starts.first().copied(), starts.get(1).copied()], gain);
+            std::mem::swap(rows, &mut frames.power);
+        }
+        side_by_side::<V>(&self.rows, &mut self.lanes);
+    }
+}
+
+/// Puts two windows' worth of samples, from their starts on, into the real and the imaginary parts, multiplied with `gain`.
+/// What lies before the first sample or after the last is silence, and so is a window that is none, and what the transform
+/// has beyond the windows.
+#[inline(always)]
+fn place(pair: &mut [Complex32], samples: &[f32], starts: [Option<i64>; 2], window: &[f32], gain: f32) {
+    /// Samples at a time: those at an end are copied with silence around them.
+    const BLOCK: usize = 64;
+    let (windowed, beyond) = pair.split_at_mut(window.len().min(pair.len()));
+    beyond.fill(Complex32::default());
+    let mut edges = [[0f32; BLOCK]; 2];
+    for (block, (slots, weights)) in windowed.chunks_mut(BLOCK).zip(window.chunks(BLOCK)).enumerate() {
+        let [mut real, mut imaginary] = [&[][..]; 2];
+        for ((part, edge), start) in [&mut real, &mut imaginary].into_iter().zip(&mut edges).zip(starts) {
+            let from = start.map_or(i64::MIN, |start| start + (block * BLOCK) as i64);
+            let whole = usize::try_from(from).ok().and_then(|from| samples.get(from..)?.get(..slots.len()));
+            *part = match whole {
+                Some(whole) => whole,
+                None => at_the_edge(samples, from, edge),
+            };
+        }
+        for (((slot, weight), re), im) in slots.iter_mut().zip(weights).zip(real).zip(imaginary) {
+            let weight = weight * gain;
+            *slot = Complex32::new(re * weight, im * weight);
+        }
+    }
+}
+
+/// Samples from `from` on, some of which are not there.
+#[inline(never)]
+fn at_the_edge<'e>(samples: &[f32], from: i64, edge: &'e mut [f32]) -> &'e [f32] {
+    edge.fill(0.0);
+    let skip = usize::try_from(from.saturating_neg()).unwrap_or(0).min(edge.len());
+    let heard = samples.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+    edge.iter_mut().skip(skip).zip(heard).for_each(|(slot, sample)| *slot = *sample);
+    edge
 }
 
 /// Power of the two real signals whose joint spectrum is `pair`: with Z = X + iY, and X and

@@ -1,5 +1,7 @@
 //! A filter bank laid out in Hz, so that one definition serves every sample rate.
 
+use super::vector::{Eight, Vector};
+
 /// A scale of frequencies and the bands on it.
 pub(super) struct Scale {
     /// How many bands.
@@ -65,23 +67,25 @@ impl FilterBank {
         bank
     }
 
-    /// Energy of each band: the weighted sum of `power`, one value a bin.
+    /// Energy of each band: the weighted sum of `power`, one `Eight` a bin.
     #[inline(always)]
-    pub fn apply(&self, power: &[f32], energies: &mut [f32]) {
+    pub fn apply<V: Vector>(&self, power: &[Eight], energies: &mut [Eight]) {
         for ((first, range), energy) in self.bands.iter().zip(energies.iter_mut()) {
             let weights = self.weights.get(range.clone()).unwrap_or_default();
             let bins = power.get(*first..first + weights.len()).unwrap_or_default();
-            let mut sums = [0f32; 8];
-            let (weights8, weights_rest) = weights.as_chunks::<8>();
-            let (bins8, bins_rest) = bins.as_chunks::<8>();
-            for (w, p) in weights8.iter().zip(bins8) {
-                for lane in 0..8 {
-                    sums[lane] += w[lane] * p[lane];
+            // Four sums, so that no addition waits for the one before.
+            let mut sums = [V::splat(0.0); 4];
+            let ((weights4, weights_rest), (bins4, bins_rest)) = (weights.as_chunks::<4>(), bins.as_chunks::<4>());
+            for (weights, bins) in weights4.iter().zip(bins4) {
+                for ((sum, weight), bin) in sums.iter_mut().zip(weights).zip(bins) {
+                    *sum = sum.add(V::load(&bin.0).mul(V::splat(*weight)));
                 }
             }
-            let rest: f32 = weights_rest.iter().zip(bins_rest).map(|(w, p)| w * p).sum();
-            let halves = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
-            *energy = (halves[0] + halves[2]) + (halves[1] + halves[3]) + rest;
+            for ((sum, weight), bin) in sums.iter_mut().zip(weights_rest).zip(bins_rest) {
+                *sum = sum.add(V::load(&bin.0).mul(V::splat(*weight)));
+            }
+            let [a, b, c, d] = sums;
+            a.add(b).add(c.add(d)).store(&mut energy.0);
         }
     }
 }
@@ -95,15 +99,16 @@ fn ramp_area(from: f64, to: f64, low: f64, high: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::vector::Plain;
 
     #[test]
     fn every_band_below_nyquist_has_the_weight_of_its_triangle() {
         for (rate, size) in [(44_100.0, 2048usize), (48_000.0, 2250), (96_000.0, 4500), (8_000.0, 384)] {
             let bin_hz = rate / size as f64;
             let bank = FilterBank::new(&PICTURE, bin_hz, size / 2 + 1);
-            let mut energies = [0f32; PICTURE.bands];
-            bank.apply(&vec![1.0; size / 2 + 1], &mut energies);
-            for ([low, _, high], energy) in PICTURE.triangles().zip(energies) {
+            let mut energies = [Eight::ZERO; PICTURE.bands];
+            bank.apply::<Plain>(&vec![Eight([1.0; 8]); size / 2 + 1], &mut energies);
+            for ([low, _, high], Eight([energy, ..])) in PICTURE.triangles().zip(energies) {
                 if high < rate / 2.0 {
                     let expected = (high - low) / 2.0 / bin_hz;
                     assert!((f64::from(energy) - expected).abs() < 1e-3 * expected.max(1.0), "{low} Hz at {rate}");

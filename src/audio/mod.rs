@@ -12,9 +12,11 @@ mod mel;
 mod mix;
 pub mod resample;
 mod riff;
+mod shape;
 pub mod spectral;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 pub use attack::{ATTACK_BANDS, ATTACK_FRAMES};
 pub use codec::Codec;

@@ -286,6 +286,19 @@ fn headers_that_lie_about_lengths_are_not_believed() {
 }
 
 #[test]
+fn a_length_that_no_file_of_that_size_could_have_is_not_believed() {
+    // Longer than is decoded, so that nobody counts to the end.
+    let mut file = flac(&sine(100.0, 1000, 12.0, 0.5), 1000);
+    let honest = decoded(&file).4;
+    assert_eq!(honest, 12_000 / 256 * 256);
+    // The 36 bits of length, all set.
+    file[21] |= 0x0F;
+    file[22..26].fill(0xFF);
+    let total = decoded(&file).4;
+    assert!(total >= honest && total < 1 << 30, "{total} frames in {} bytes", file.len());
+}
+
+#[test]
 fn files_that_are_cut_short_are_used_as_far_as_they_go() {
     let tone = sine(440.0, 44_100, 0.1, 0.5);
     for file in [

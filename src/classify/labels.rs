@@ -39,7 +39,10 @@ pub enum LabelsError {
     #[error("canonical_mapping.json: `{0}` is not one of the model's labels")]
     UnknownFine(String),
     /// The mapping sends a label to something that is not canonical.
-    #[error("canonical_mapping.json: `{fine}` goes to `{canonical}`; expected one of {}", CANONICAL.join(", "))]
+    #[error(
+        "canonical_mapping.json: `{fine}` goes to `{canonical}`; expected one of {}, or another label of the model",
+        CANONICAL.join(", ")
+    )]
     UnknownCanonical {
         /// The fine label.
         fine: String,
@@ -53,6 +56,8 @@ pub enum LabelsError {
 pub struct Labels {
     names: Vec<String>,
     canonical: Vec<usize>,
+    /// What labels are collected under that is not canonical, by the place of the label.
+    elsewhere: BTreeMap<usize, String>,
     checksum: String,
 }
 
@@ -126,8 +131,10 @@ enum Mapping {
 }
 
 impl Labels {
-    /// Reads `label_mapping.json`, as [`parse_names`] does, and `canonical_mapping.json`, an object from fine to canonical label, bare or under `model_class_to_canonical`. A fine label that the object
-    /// does not name goes to `misc`.
+    /// Reads `label_mapping.json`, as [`parse_names`] does, and `canonical_mapping.json`, an object from fine to
+    /// canonical label, bare or under `model_class_to_canonical`. A fine label may also go to another label of the model,
+    /// or to itself, as in mappings of the older pipeline: it has a folder where the rules list that label, and is `misc`
+    /// elsewhere. A fine label that the object does not name stays itself where it is canonical, else it goes to `misc`.
     ///
     /// # Errors
     /// [`LabelsError`] says which file, and what in it.
@@ -139,18 +146,25 @@ impl Labels {
             expected: "an object such as {\"China\": \"Crash\"}",
         })?;
         let (Mapping::Nested { model_class_to_canonical: mapping } | Mapping::Flat(mapping)) = mapping;
-        let mut canonical = vec![MISC; names.len()];
+        let mut canonical: Vec<usize> = names.iter().map(|name| canonical_index(name).unwrap_or(MISC)).collect();
+        let mut elsewhere = BTreeMap::new();
         for (fine, to) in mapping {
             let Some(index) = names.iter().position(|name| *name == fine) else {
                 return Err(LabelsError::UnknownFine(fine));
             };
-            match (canonical_index(&to), canonical.get_mut(index)) {
-                (Some(to), Some(slot)) => *slot = to,
-                _ => return Err(LabelsError::UnknownCanonical { fine, canonical: to }),
+            let known = canonical_index(&to);
+            if known.is_none() && !names.contains(&to) {
+                return Err(LabelsError::UnknownCanonical { fine, canonical: to });
+            }
+            if let Some(slot) = canonical.get_mut(index) {
+                *slot = known.unwrap_or(MISC);
+            }
+            if known.is_none() {
+                elsewhere.insert(index, to);
             }
         }
         let checksum = checksum(&names);
-        Ok(Self { names, canonical, checksum })
+        Ok(Self { names, canonical, elsewhere, checksum })
     }
 
     /// The names in the order of the model's outputs.
@@ -176,6 +190,12 @@ impl Labels {
     /// For each fine label the index in [`CANONICAL`] of the label it is collected under.
     pub fn canonical(&self) -> &[usize] {
         &self.canonical
+    }
+
+    /// The name of the label that the fine label at `index` is collected under: one of [`CANONICAL`], or another label.
+    pub fn collected_under(&self, index: usize) -> &str {
+        let canonical = || self.canonical.get(index).and_then(|&canonical| CANONICAL.get(canonical).copied());
+        self.elsewhere.get(&index).map(String::as_str).or_else(canonical).unwrap_or("misc")
     }
 
     /// XXH3 (64 bits, hexadecimal) of the names joined with line feeds: changes with their order.
@@ -219,6 +239,16 @@ mod tests {
         assert_eq!(flat, nested);
         assert_eq!(flat.canonical(), [0, 2, MISC]);
         assert_eq!(flat.canonical_probabilities(&[0.5, 0.2, 0.3]), [0.5, 0.0, 0.2, 0.0, 0.0, 0.0, 0.3]);
+    }
+
+    #[test]
+    fn a_mapping_of_the_older_pipeline_collects_where_it_says_and_leaves_kits_alone() {
+        let list = r#"["Agogo", "FX", "Kick", "Noise"]"#;
+        let old = r#"{"model_class_to_canonical": {"Agogo": "Agogo", "Noise": "FX"}}"#;
+        let labels = Labels::parse(list, old).unwrap();
+        assert_eq!(labels.canonical(), [MISC, MISC, 2, MISC]);
+        assert_eq!([0, 1, 2, 3].map(|index| labels.collected_under(index)), ["Agogo", "misc", "Kick", "FX"]);
+        assert!(Labels::parse(list, r#"{"Noise": "Nowhere"}"#).unwrap_err().to_string().contains("another label"));
     }
 
     #[test]

@@ -47,7 +47,13 @@ pub enum ModelError {
         error: io::Error,
     },
     /// A Keras file was given.
-    #[error("{}: a Keras model; convert it first: python -m tf2onnx.convert --keras {} --output model.onnx --opset 17 (see docs/models.md)", .0.display(), .0.display())]
+    #[error(
+        "{}: a Keras model; convert it with `python -m tf2onnx.convert --keras {} --output {} --opset 17` (docs/models.md) \
+         and name that in model_path, or leave model_path, label_map and canonical_mapping out: drumfs has a model of its own",
+        .0.display(),
+        .0.display(),
+        .0.with_extension("onnx").display()
+    )]
     Keras(PathBuf),
     /// There is no description beside the model.
     #[error(

@@ -137,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_its_users_alone_and_goes_through_no_link() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (outside, path) = (folder.path().join("outside"), folder.path().join("x.json"));
+        fs::write(&outside, "mine").unwrap();
+        symlink(&outside, &path).unwrap();
+        symlink(&outside, folder.path().join(format!(".x.json.{}.tmp", std::process::id()))).unwrap();
+        write_whole(&path, b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&outside).unwrap()), (b"new".to_vec(), b"mine".to_vec()));
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((metadata.is_file(), metadata.permissions().mode() & 0o777), (true, 0o600));
+    }
+
+    #[test]
     fn a_file_is_written_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/x.json");

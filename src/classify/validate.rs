@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
 
+use super::description::DescriptionText;
 use super::ensemble::{Ensemble, EnsembleFiles};
 use super::input::Inputs;
 use super::labels::{CANONICAL, Labels, canonical_index, checksum, read_names};
 use super::model::{
     Classifier, EMBEDDED_CANONICAL, EMBEDDED_LABELS, KIT, ModelError, ModelFiles, is_keras, read_description,
+    read_model,
 };
 use crate::audio::Extractor;
 
@@ -147,7 +150,9 @@ impl Checks<'_> {
             return Some(Described { outputs: description.outputs, labels_checksum, labels: None });
         };
         if is_keras(path) {
+            // Nothing can be said of what it reads and gives.
             self.say(WHAT, Level::Wrong, ModelError::Keras(path.clone()).to_string());
+            return None;
         } else if let Err(error) = fs::File::open(path) {
             self.say(WHAT, Level::Wrong, format!("{}: {error}; mend model_path in config.yml", path.display()));
         } else {
@@ -333,25 +338,25 @@ impl Checks<'_> {
                     near(fine, names.iter().map(String::as_str))
                 ));
             }
-            if canonical_index(to).is_none() {
-                let hint = near(to, CANONICAL.into_iter());
-                wrong(format!("`{fine}` goes to `{to}`; expected one of {}{hint}", CANONICAL.join(", ")));
+            if canonical_index(to).is_none() && !names.contains(to) {
+                let hint = near(to, CANONICAL.into_iter().chain(names.iter().map(String::as_str)));
+                wrong(format!(
+                    "`{fine}` goes to `{to}`; expected one of {}, or another label of the model{hint}",
+                    CANONICAL.join(", ")
+                ));
             }
             if pairs.iter().take(index).any(|(earlier, _)| earlier == fine) {
                 wrong(format!("`{fine}` is there twice; the last counts"));
             }
         }
+        let left = names.iter().filter(|name| canonical_index(name).is_none());
         let left: Vec<&str> =
-            names.iter().filter(|name| !pairs.iter().any(|(fine, _)| fine == *name)).map(String::as_str).collect();
+            left.filter(|name| !pairs.iter().any(|(fine, _)| fine == *name)).map(String::as_str).collect();
         if !left.is_empty() {
             self.say(WHAT, Level::Note, format!("{origin}: not in it, so in misc: {}", left.join(", ")));
         }
         if right {
-            self.say(
-                WHAT,
-                Level::Ok,
-                format!("{origin}: {} labels, each to one of {}", pairs.len(), CANONICAL.join(", ")),
-            );
+            self.say(WHAT, Level::Ok, format!("{origin}: {} labels, each to one that is known", pairs.len()));
         }
     }
 
@@ -413,15 +418,7 @@ impl Checks<'_> {
 
     /// Writes a stub where nothing is.
     fn write_stub(&mut self, what: &'static str, path: &Path, stub: &impl Serialize, then: &str, level: Level) {
-        let write = || -> io::Result<()> {
-            let mut text = serde_json::to_string_pretty(stub)?;
-            text.push('\n');
-            // Never over anything, even where it came to be this very moment.
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-            written.inspect_err(|_| drop(fs::remove_file(path)))
-        };
-        match write() {
+        match write_new(path, stub) {
             Ok(()) => self.say(what, level, format!("{} was missing; a stub is there now: {then}", path.display())),
             Err(error) => {
                 self.say(
@@ -432,6 +429,64 @@ impl Checks<'_> {
             }
         }
     }
+}
+
+/// Writes JSON where nothing is.
+fn write_new(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    // Never over anything, even where it came to be this very moment.
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.inspect_err(|_| drop(fs::remove_file(path)))
+}
+
+/// A label list that could not be begun.
+#[derive(Debug, Error)]
+pub enum StubError {
+    /// The model can't be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// How many outputs it has is not known.
+    #[error("{}: {reason}", model.display())]
+    Outputs {
+        /// The model.
+        model: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// It can't be written.
+    #[error("{}: {source}; a file that is there is never written over", path.display())]
+    Io {
+        /// Where it would be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes a label list to fill in: one line for each output of a model. How many there are.
+///
+/// # Errors
+/// [`StubError`], also where there is a file already.
+pub fn write_label_stub(files: &ModelFiles, path: &Path) -> Result<usize, StubError> {
+    let (bytes, description) = match (read_model(files), &files.model) {
+        // For the number of outputs nothing is needed but the file.
+        (Err(ModelError::NoDescription(_)), Some(path)) => {
+            let bytes = fs::read(path).map_err(|error| ModelError::Io { path: path.clone(), error })?;
+            (bytes.into(), DescriptionText::of_the_older_pipeline())
+        }
+        (read, _) => read?,
+    };
+    let model = || files.model.clone().unwrap_or_default();
+    let outputs = description.outputs_with(&bytes).map_err(|reason| StubError::Outputs { model: model(), reason })?;
+    let stub: Vec<String> = (0..outputs).map(unnamed).collect();
+    let failed = |source| StubError::Io { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    write_new(path, &stub).map_err(failed)?;
+    Ok(outputs)
 }
 
 /// What a stub calls an output until a person puts the label in.

@@ -8,7 +8,7 @@ use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm};
 use crate::classify::{Backend, Ensemble, places};
 use crate::config::Config;
-use crate::rules::Vocabulary;
+use crate::rules::{FirstRules, Rules, RulesError, Vocabulary};
 use crate::store::{self, OpenOptions, Store};
 
 /// The models and what belongs to them.
@@ -36,26 +36,57 @@ impl Ear {
 
     /// Reads config.yml.
     pub fn config(global: &Global) -> Result<Config, Failure> {
-        let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let config = Self::quiet_config(global)?;
         if !config.ignored.is_empty() {
-            let path = global.config.as_deref().unwrap_or(Path::new("config.yml"));
+            let path = global.config.as_deref().unwrap_or(Path::new("config.yml")).display();
+            let ignored: Vec<&str> = config.ignored.iter().map(|ignored| &ignored.key[..]).collect();
             output::tell(format_args!(
-                "{}: these keys mean nothing to drumfs: {}",
-                path.display(),
-                config.ignored.join(", ")
+                "{path}: these keys mean nothing to drumfs: {} (`drumfs validate --config {path}` says what takes their \
+                 place)",
+                ignored.join(", ")
             ));
         }
         Ok(config)
     }
 
+    /// The same, and nothing is said of keys that mean nothing.
+    pub fn quiet_config(global: &Global) -> Result<Config, Failure> {
+        Ok(global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
+    }
+
     fn of(config: Config) -> Result<Self, Failure> {
         let ensemble = Ensemble::open(&config.ensemble)?;
         let labels = ensemble.labels();
-        let canonical = labels.names().iter().zip(labels.canonical()).map(|(name, &index)| {
-            (name.as_str(), crate::classify::labels::CANONICAL.get(index).copied().unwrap_or("misc"))
-        });
+        let canonical =
+            labels.names().iter().enumerate().map(|(index, name)| (name.as_str(), labels.collected_under(index)));
         let vocabulary = Vocabulary::new(labels.names().iter().cloned(), canonical)?;
-        Ok(Self { config, ensemble: Arc::new(ensemble), vocabulary })
+        let ear = Self { config, ensemble: Arc::new(ensemble), vocabulary };
+        if let Some(text) = ear.first_rules() {
+            Rules::parse(&text, &ear.vocabulary).map_err(|RulesError { message, hint, .. }| {
+                let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                format!("config.yml: its rules (target_labels, misc, thresholds) can't be used: {message}{hint}")
+            })?;
+        }
+        Ok(ear)
+    }
+
+    /// The rules that hold where none were ever saved; none where config.yml says nothing of them.
+    pub fn first_rules(&self) -> Option<String> {
+        let first = &self.config.first_rules;
+        (*first != FirstRules::default()).then(|| Rules::first(&self.vocabulary, first))
+    }
+
+    /// The rules of a file; where there is no file, those that hold where none were ever saved.
+    pub fn rules(&self, file: Option<&Path>) -> Result<Rules, Failure> {
+        let Some(path) = file else {
+            let first = self.first_rules();
+            return Ok(first.map_or_else(
+                || Ok(Rules::defaults(&self.vocabulary)),
+                |text| Rules::parse(&text, &self.vocabulary),
+            )?);
+        };
+        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Rules::parse_bytes(&text, &self.vocabulary).map_err(|error| format!("{}: {error}", path.display()))?)
     }
 
     /// Starts the backend and proves that it runs every model.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
 use serde::Serialize;
 
 use super::context::{self, Ear};
@@ -20,8 +21,8 @@ use crate::mount::{mostly_absent, platform};
 /// Samples whose size and time have not changed are not opened. Ctrl-C stops cleanly; the next run goes on from there.
 #[derive(Debug, Args)]
 pub struct IndexArgs {
-    /// The folder that holds the samples
-    archive: PathBuf,
+    /// The folder that holds the samples [default: `paths: {archive_root: …}` of config.yml]
+    archive: Option<PathBuf>,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -56,8 +57,13 @@ struct Printed<'a> {
 
 /// Runs the command.
 pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure> {
-    let root = ArchiveRoot::new(&args.archive)?;
     let ear = Ear::new(global)?;
+    let archive = args.archive.as_ref().or(ear.config.archive.as_ref()).unwrap_or_else(|| {
+        let what = "which archive? Name the folder that holds the samples, here or as `paths: {archive_root: …}` in \
+                    config.yml";
+        super::Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit()
+    });
+    let root = ArchiveRoot::new(archive)?;
     let folder = context::store_folder(global, &ear.config, &root)?;
     let store = context::open_store(folder, &root, args.repair, "indexing")?;
     let backend = ear.start()?;

@@ -66,7 +66,7 @@ impl Known {
                 Ok(Self {
                     catalogue: crate::index::load(&store, &ensemble)?,
                     overrides: join::load_overrides(&store)?,
-                    rules: store.rules()?.active,
+                    rules: store.rules()?.active.or_else(|| ear.first_rules()),
                     from: From::Store(store),
                     folder,
                 })

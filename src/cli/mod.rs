@@ -3,6 +3,7 @@
 mod background;
 mod calibrate;
 mod context;
+mod create_stub;
 pub mod features;
 mod index;
 mod known;
@@ -14,7 +15,9 @@ mod place;
 mod progress;
 mod review;
 mod rules;
+mod schema;
 mod validate;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -62,8 +65,13 @@ enum Command {
     Override(overrides::OverrideArgs),
     Review(review::ReviewArgs),
     Learn(learn::LearnArgs),
+    #[command(alias = "validate-mapping")]
     Validate(validate::ValidateArgs),
+    CreateStub(create_stub::CreateStubArgs),
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     Features(features::FeaturesArgs),
+    Worker(worker::WorkerArgs),
     /// Print completions for a shell
     ///
     /// For bash: `drumfs completions bash > ~/.local/share/bash-completion/completions/drumfs`
@@ -104,6 +112,9 @@ pub fn main() -> ExitCode {
         Command::Review(args) => review::run(&cli.global, &args),
         Command::Learn(args) => learn::run(&cli.global, &args),
         Command::Validate(args) => validate::run(&cli.global, &args),
+        Command::CreateStub(args) => create_stub::run(&cli.global, &args),
+        Command::Schema(command) => schema::run(&cli.global, &command),
+        Command::Worker(args) => worker::run(&cli.global, &args),
         Command::Features(args) => match features::run(&args) {
             Ok(0) => Ok(Outcome::Done),
             Ok(_) => Ok(Outcome::SomeFailed),

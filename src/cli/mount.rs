@@ -102,6 +102,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
     let backend = ear.start()?;
     let threads = ear.threads(args.threads.map(usize::from));
     let algorithm = ear.algorithm();
+    let first_rules = ear.first_rules();
     let Ear { ensemble, vocabulary, .. } = ear;
     let without_open = args.no_open;
     let report = reporter(args.as_background, root.path().to_owned());
@@ -111,6 +112,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
         store,
         ensemble,
         vocabulary,
+        first_rules,
         backend,
         threads,
         algorithm,

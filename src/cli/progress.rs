@@ -25,6 +25,16 @@ impl PassBar {
         Self(bar)
     }
 
+    /// A bar for work of which nobody knows how much there is.
+    pub fn unmeasured() -> Self {
+        let bar = Self::new();
+        bar.0.set_message("");
+        if let Ok(style) = ProgressStyle::with_template("{spinner} listening {human_pos} files  {per_sec}") {
+            bar.0.set_style(style);
+        }
+        bar
+    }
+
     /// So many files are to be heard.
     pub fn planned(&self, todo: u64) {
         let style =

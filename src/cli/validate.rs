@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::context::Ear;
 use super::{Failure, Global, Outcome, output};
-use crate::classify::Backend;
 use crate::classify::validate::{Check, Level, validate_all};
+use crate::classify::{Backend, ModelFiles};
+use crate::config::Ignored;
 use crate::rules::Rules;
 
 /// Check whether a model, its labels, its mapping and its calibration belong together
@@ -19,6 +20,12 @@ use crate::rules::Rules;
 /// own and the compiled-in one does not fit, a stub to fill in is written; nothing is ever written over.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
+    /// Check this model, an ONNX file, instead of what config.yml names
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Its label list [default: label_mapping.json beside it]
+    #[arg(long, value_name = "FILE", requires = "model")]
+    mapping: Option<PathBuf>,
     /// Check this rules file against the model's labels, too
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -35,10 +42,27 @@ struct Printed<'a> {
 
 /// Runs the command.
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Outcome, Failure> {
-    let config = Ear::config(global)?;
+    let mut config = Ear::quiet_config(global)?;
+    if let Some(model) = &args.model {
+        // What config.yml says of the input of its model it says of this one.
+        let old_input =
+            config.ensemble.members.first().map(|member| member.files.old_input.clone()).unwrap_or_default();
+        let label_mapping = args.mapping.clone();
+        config.ensemble =
+            ModelFiles { model: Some(model.clone()), label_mapping, old_input, ..ModelFiles::default() }.into();
+    }
     let backend = Backend::start(config.onnxruntime.as_deref())?;
     output::tell(format_args!("run by {}", backend.describe()));
     let mut checks = validate_all(&config.ensemble);
+    checks.extend(config.ignored.iter().map(|Ignored { key, instead }| {
+        let instead = instead.as_deref().map(|instead| format!(": {instead}")).unwrap_or_default();
+        Check {
+            model: None,
+            what: "config.yml",
+            level: Level::Note,
+            found: format!("`{key}` means nothing here{instead}"),
+        }
+    }));
     if let Some(path) = &args.rules {
         checks.push(rules(global, path));
     }

@@ -6,5 +6,5 @@ mod text;
 
 pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Record, Sound};
-pub(crate) use record::{from_hex, to_hex};
-pub(crate) use text::PathText;
+pub(crate) use record::from_hex;
+pub use text::PathText;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::analysis::{Analyses, Analysis, Status};
 pub use crate::audio::Source;
 use crate::audio::features::Unheard;
-use crate::audio::{Attributes, DecodeError, Decoder, Extractor};
-use crate::classify::{Ensemble, Inputs, ModelError, Outputs, Session};
+use crate::audio::{Attributes, DecodeError, Decoder, Extractor, Features};
+use crate::classify::{Arrangement, Ensemble, Inputs, Layout, ModelError, Outputs, Session};
 
 /// Turns files into analyses; keeps its buffers and its sessions between them. One per thread.
 pub struct Listener {
@@ -38,18 +38,38 @@ impl Listener {
     }
 
     /// Lets the models that are missing in `heard` listen, and no others: the file is decoded once.
-    pub fn complete(&mut self, mut heard: Analyses, source: Source, size: u64, extension: Option<&str>) -> Analyses {
+    pub fn complete(&mut self, heard: Analyses, source: Source, size: u64, extension: Option<&str>) -> Analyses {
+        let prepared = self.prepare(heard, source, size, extension);
+        self.conclude(prepared)
+    }
+
+    /// Decodes a file and makes what the models that are missing in `heard` read of it.
+    ///
+    /// Never fails and never panics, as [`Listener::listen`].
+    pub fn prepare(&mut self, mut heard: Analyses, source: Source, size: u64, extension: Option<&str>) -> Prepared {
         let missing: Vec<usize> = heard.missing().collect();
-        if let Err(analysis) = self.guard(|listener| listener.hear(source, size, extension, &missing, &mut heard)) {
-            // What stopped all of them stopped each.
-            let unheard: Vec<usize> = heard.missing().collect();
-            unheard.into_iter().for_each(|index| heard.set(index, analysis.clone()));
+        let inputs = self.guard(|listener| listener.inputs(source, size, extension, &missing));
+        let inputs = inputs.map_err(|analysis| fail_all(&mut heard, &analysis)).ok();
+        Prepared { heard, inputs }
+    }
+
+    /// Lets the models listen to what was prepared.
+    ///
+    /// Never fails and never panics, as [`Listener::listen`].
+    pub fn conclude(&mut self, Prepared { mut heard, inputs }: Prepared) -> Analyses {
+        if let Some(inputs) = inputs
+            && let Err(analysis) = self.guard(|listener| {
+                listener.hear(&inputs, &mut heard);
+                Ok(())
+            })
+        {
+            fail_all(&mut heard, &analysis);
         }
         heard
     }
 
     /// Runs `hear` and turns a panic into a failed analysis.
-    fn guard(&mut self, hear: impl FnOnce(&mut Self) -> Result<(), Analysis>) -> Result<(), Analysis> {
+    fn guard<T>(&mut self, hear: impl FnOnce(&mut Self) -> Result<T, Analysis>) -> Result<T, Analysis> {
         // Whatever a panic leaves half-done is thrown away below. It is told in the file's analysis; on stderr it would
         // only tear the progress bar.
         let caught = crate::catch_quietly(|| hear(self));
@@ -67,15 +87,14 @@ impl Listener {
         })
     }
 
-    /// Fills in what the models at `missing` hear. Fails where none of them can hear anything.
-    fn hear(
+    /// What the models at `missing` read. Fails where none of them can hear anything.
+    fn inputs(
         &mut self,
         source: Source,
         size: u64,
         extension: Option<&str>,
         missing: &[usize],
-        heard: &mut Analyses,
-    ) -> Result<(), Analysis> {
+    ) -> Result<ModelInputs, Analysis> {
         let decoded = match self.decoder.decode(source, size, extension) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -107,17 +126,29 @@ impl Listener {
             }
         };
         self.inputs.begin();
+        let mut values = Vec::with_capacity(missing.len());
+        for (index, model) in self.ensemble.models().enumerate().filter(|(index, _)| missing.contains(index)) {
+            let (layout, arrangement) = (&model.description().layout, model.description().arrangement);
+            let own = (layout, arrangement) == (&Layout::Own, Arrangement::Straight);
+            let made = (!own).then(|| {
+                self.inputs.get(layout, arrangement, &features, decoded.samples, decoded.sample_rate).to_vec()
+            });
+            values.push((index, made));
+        }
+        Ok(ModelInputs { attributes, features, values })
+    }
+
+    /// Fills in what the models hear.
+    fn hear(&mut self, inputs: &ModelInputs, heard: &mut Analyses) {
+        let ModelInputs { attributes, features, values } = inputs;
         for (index, (model, session)) in self.ensemble.models().zip(&mut self.sessions).enumerate() {
-            if !missing.contains(&index) {
-                continue;
-            }
-            let description = model.description();
-            let (layout, arrangement) = (&description.layout, description.arrangement);
-            let values = self.inputs.get(layout, arrangement, &features, decoded.samples, decoded.sample_rate);
+            let Some((_, values)) = values.iter().find(|(of, _)| *of == index) else { continue };
+            let values = values.as_deref().unwrap_or(features.as_slice());
             let outputs = match session {
                 Some(session) => session.hear(values),
                 empty => model.session().and_then(|session| empty.insert(session).hear(values)),
             };
+            let attributes = *attributes;
             let analysis = match outputs {
                 Ok(Outputs { logits, embedding }) => {
                     let embedding = embedding.map(Box::new);
@@ -127,8 +158,29 @@ impl Listener {
             };
             heard.set(index, analysis);
         }
-        Ok(())
     }
+}
+
+/// A file that was decoded and is not yet heard by all models. To prepare some files and then let the models hear them all
+/// is faster than one after the other: the tables of the one stay in the processor's cache, then the weights of the other.
+pub struct Prepared {
+    heard: Analyses,
+    /// None where nothing can be heard: `heard` says why.
+    inputs: Option<ModelInputs>,
+}
+
+/// What models read of one sound.
+struct ModelInputs {
+    attributes: Option<Attributes>,
+    features: Features,
+    /// Of each model that is to listen, by its index, the values it reads; none where those are the features.
+    values: Vec<(usize, Option<Vec<f32>>)>,
+}
+
+/// What stopped all models that have not listened yet stopped each.
+fn fail_all(heard: &mut Analyses, analysis: &Analysis) {
+    let unheard: Vec<usize> = heard.missing().collect();
+    unheard.into_iter().for_each(|index| heard.set(index, analysis.clone()));
 }
 
 fn failed(status: Status, error: String, attributes: Option<Attributes>) -> Analysis {
@@ -207,7 +259,7 @@ mod tests {
         let mut listener = listener();
         let bytes = kick(44_100);
         let before = listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None);
-        let after_panic = listener.guard(|_| panic!("a decoder's bug")).unwrap_err();
+        let after_panic = listener.guard(|_| -> Result<(), _> { panic!("a decoder's bug") }).unwrap_err();
         assert_eq!(after_panic.status, Status::LoadError);
         assert!(after_panic.error.unwrap().contains("a decoder's bug"));
         assert_eq!(listener.listen(Source::Bytes(&bytes), bytes.len() as u64, None), before);

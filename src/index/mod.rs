@@ -6,6 +6,7 @@ pub mod judge;
 pub mod labelled;
 pub mod listen;
 pub mod pass;
+pub mod reading;
 pub mod record;
 pub mod snapshot;
 
@@ -14,3 +15,4 @@ pub use join::{JoinError, analyses, join, load};
 pub use judge::{GateAnswer, Judgement, judge};
 pub use listen::Listener;
 pub use pass::{Pass, PassError, PassOptions, Progress, Summary, Update};
+pub use reading::Reading;

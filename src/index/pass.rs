@@ -1,8 +1,7 @@
 //! The indexing pass: walk, compare with what is known, listen to what is new, record it.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +10,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
-use super::listen::{Listener, Source};
+use super::listen::{Listener, Prepared};
+use super::reading::Reading;
 use super::{Analyses, Analysis, Status, analyses};
 use crate::archive::discover::mtime_ns;
-use crate::archive::{
-    ArchiveError, ArchiveRoot, ContentHash, ContentHasher, Discovery, Found, HashAlgorithm, Skipped, discover,
-};
+use crate::archive::{ArchiveError, ArchiveRoot, ContentHash, Discovery, Found, HashAlgorithm, Skipped, discover};
 use crate::classify::{Classifier, Ensemble};
 use crate::store::{Known, SampleEntry, Store, StoreError};
 
-/// Files up to this size (bytes) are held in memory while they are heard; larger ones are hashed and decoded through
-/// the open file, so that memory stays bounded.
-const IN_MEMORY_MAX: u64 = 16 << 20;
+/// So many files are prepared, for at most so long, before the models hear them one after the other, with their weights in
+/// the processor's cache: a tenth faster than file by file. More files than these gain nothing.
+const TOGETHER: usize = 16;
+const TOGETHER_TIME: Duration = Duration::from_millis(50);
 
 /// What was heard is written when this many files are ready or this much time has gone by: a crash costs no more.
 const BATCH_FILES: usize = 512;
@@ -333,18 +332,39 @@ impl Pass<'_> {
         sender: &Sender<Heard>,
     ) {
         let mut listener = None;
-        while !self.cancel.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
-            let Some(found) = work.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let heard = self.hear(found, &mut listener, in_flight);
-            if sender.send(heard).is_err() {
+        let mut prepared = Vec::with_capacity(TOGETHER);
+        loop {
+            let started = Instant::now();
+            while prepared.len() < TOGETHER && (prepared.is_empty() || started.elapsed() < TOGETHER_TIME) {
+                if self.cancel.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let Some(found) = work.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                prepared.push(self.prepare(found, &mut listener, in_flight));
+            }
+            if prepared.is_empty() {
                 return;
+            }
+            for (mut heard, unheard) in prepared.drain(..) {
+                if let (Some(unheard), Some(listener)) = (unheard, &mut listener) {
+                    heard.update.heard = Some(Arc::new(listener.conclude(unheard)));
+                }
+                if sender.send(heard).is_err() {
+                    return;
+                }
             }
         }
     }
 
-    fn hear(&self, found: &Found, listener: &mut Option<Listener>, in_flight: &Mutex<HashSet<ContentHash>>) -> Heard {
-        match self.hear_file(found, listener, in_flight) {
-            Ok(heard) => heard,
+    /// What is known of a file once it was read, and what the models have yet to hear of it.
+    fn prepare(
+        &self,
+        found: &Found,
+        listener: &mut Option<Listener>,
+        in_flight: &Mutex<HashSet<ContentHash>>,
+    ) -> (Heard, Option<Prepared>) {
+        match self.prepare_file(found, listener, in_flight) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let entry = SampleEntry {
                     size: found.size,
@@ -354,60 +374,35 @@ impl Pass<'_> {
                     missing: false,
                 };
                 let update = Update { path: found.path.clone(), entry, heard: None };
-                Heard { update, hash: None, fresh: Vec::new() }
+                (Heard { update, hash: None, fresh: Vec::new() }, None)
             }
         }
     }
 
     /// Opens and reads the file once: hash and sound come from the same bytes.
-    fn hear_file(
+    fn prepare_file(
         &self,
         found: &Found,
         listener: &mut Option<Listener>,
         in_flight: &Mutex<HashSet<ContentHash>>,
-    ) -> io::Result<Heard> {
-        let mut file = self.root.open(&found.path)?;
-        let metadata = file.metadata()?;
-        // What is read is recorded with the size and time it has now, not with those of the walk.
-        let (size, mtime) = (metadata.size(), mtime_ns(&metadata));
-        let mut hasher = ContentHasher::new(self.options.algorithm);
-        let mut bytes = Vec::new();
-        if size <= IN_MEMORY_MAX {
-            bytes.reserve_exact(size as usize + 1);
-            (&mut file).take(IN_MEMORY_MAX + 1).read_to_end(&mut bytes)?;
-        }
-        let whole = bytes.len() as u64 == size;
-        if whole {
-            hasher.update(&bytes);
-        } else {
-            // Too large to hold, or it changed its size this very moment.
-            bytes = Vec::new();
-            hash_all(&mut file, &mut hasher)?;
-        }
-        let hash = hasher.finish();
-        let entry = SampleEntry { size, mtime_ns: mtime, hash: Some(hash), unreadable: None, missing: false };
+    ) -> io::Result<(Heard, Option<Prepared>)> {
+        let reading = Reading::new(self.root, &found.path, self.options.algorithm)?;
+        let Reading { size, mtime_ns, hash, .. } = reading;
+        let entry = SampleEntry { size, mtime_ns, hash: Some(hash), unreadable: None, missing: false };
         let update = |heard| Update { path: found.path.clone(), entry: entry.clone(), heard };
         let store_failed = |error: StoreError| io::Error::other(error.to_string());
         let known = analyses(self.store, &hash, self.ensemble).map_err(store_failed)?;
         if known.is_complete() {
-            return Ok(Heard { update: update(Some(Arc::new(known))), hash: Some(hash), fresh: Vec::new() });
+            return Ok((Heard { update: update(Some(Arc::new(known))), hash: Some(hash), fresh: Vec::new() }, None));
         }
         let first = in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
         if !first {
             // Another thread listens to the same bytes now: the writer joins the two.
-            return Ok(Heard { update: update(None), hash: Some(hash), fresh: Vec::new() });
+            return Ok((Heard { update: update(None), hash: Some(hash), fresh: Vec::new() }, None));
         }
-        let listener = match listener {
-            Some(listener) => listener,
-            None => listener
-                .insert(Listener::new(Arc::clone(self.ensemble)).map_err(|error| io::Error::other(error.to_string()))?),
-        };
-        let source = if whole { Source::Bytes(&bytes) } else { Source::File(&file) };
-        let name =
-            crate::archive::kind::extension(&found.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
         let fresh = known.missing().collect();
-        let heard = listener.complete(known, source, size, name.as_deref());
-        Ok(Heard { update: update(Some(Arc::new(heard))), hash: Some(hash), fresh })
+        let prepared = reading.prepare(known, listener, self.ensemble)?;
+        Ok((Heard { update: update(None), hash: Some(hash), fresh }, Some(prepared)))
     }
 
     /// Takes what was heard and writes it in batches.
@@ -546,19 +541,6 @@ impl Pass<'_> {
         tell(Progress::Recorded(&updates));
         Ok(())
     }
-}
-
-fn hash_all(file: &mut std::fs::File, hasher: &mut ContentHasher) -> io::Result<()> {
-    use std::io::Seek as _;
-    file.rewind()?;
-    let mut chunk = vec![0u8; 1 << 20];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            n => hasher.update(&chunk[..n]),
-        }
-    }
-    file.rewind()
 }
 
 /// Whether a path lies in a folder that could not be listed, so that nothing is known of it now.

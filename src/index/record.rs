@@ -88,7 +88,7 @@ impl RecordContext<'_> {
         let folder = (!hidden).then(|| self.router.folders().get(usize::from(assigned.folder))).flatten();
         let classified = !sample.probs.is_empty();
         Record {
-            relative_path_bytes: (!is_utf8).then(|| exchange::to_hex(sample.path)),
+            relative_path_bytes: (!is_utf8).then(|| bytes_to_hex(sample.path)),
             relative_path: path,
             abs_path: self.root.join(std::ffi::OsStr::from_bytes(sample.path)).to_string_lossy().into_owned(),
             hash: sample.hash.map(|hash| hash.to_hex()),
@@ -143,6 +143,11 @@ pub fn parse_line(line: &[u8]) -> Result<Sample, RecordError> {
         return Err(RecordError("`size` or `mtime` is missing".to_owned()));
     }
     Ok(record.sample)
+}
+
+/// Bytes in hexadecimal, as `relative_path_bytes` has them.
+pub fn bytes_to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Nanoseconds as a JSON number of seconds, exact: a double would lose the last digits.

@@ -1,24 +1,19 @@
 //! Finds what people said, and what the model heard there.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Lesson;
-use crate::archive::{ArchiveRoot, ContentHash, ContentHasher};
+use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::{Ensemble, ModelError};
-use crate::index::listen::{Listener, Source};
-use crate::index::{Analysis, Status};
+use crate::index::{Analyses, Analysis, Listener, Reading, Status};
 use crate::rules::Router;
 use crate::store::Override;
 use crate::view::{Catalogue, SampleRef};
-
-/// Files up to this size (bytes) are held in memory while they are heard.
-const IN_MEMORY_MAX: u64 = 16 << 20;
 
 /// What there is to learn from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -140,35 +135,10 @@ fn hear(
     listener: &mut Option<Listener>,
     ensemble: &Arc<Ensemble>,
 ) -> io::Result<Analysis> {
-    let mut file = root.open(sample.path)?;
-    let size = file.metadata()?.size();
-    let mut hasher = ContentHasher::new(hash.algorithm());
-    let mut bytes = Vec::new();
-    if size <= IN_MEMORY_MAX {
-        (&mut file).take(IN_MEMORY_MAX + 1).read_to_end(&mut bytes)?;
-        hasher.update(&bytes);
-    } else {
-        let mut chunk = vec![0u8; 1 << 20];
-        loop {
-            match file.read(&mut chunk)? {
-                0 => break,
-                n => hasher.update(chunk.get(..n).unwrap_or_default()),
-            }
-        }
-        io::Seek::rewind(&mut file)?;
-    }
-    if hasher.finish() != *hash {
+    let reading = Reading::new(root, sample.path, hash.algorithm())?;
+    if reading.hash != *hash {
         return Err(io::Error::other("the file has changed since something was said of it"));
     }
-    let listener = match listener {
-        Some(listener) => listener,
-        None => {
-            listener.insert(Listener::new(Arc::clone(ensemble)).map_err(|error| io::Error::other(error.to_string()))?)
-        }
-    };
-    let source = if size <= IN_MEMORY_MAX { Source::Bytes(&bytes) } else { Source::File(&file) };
-    let extension =
-        crate::archive::kind::extension(sample.path).map(|e| String::from_utf8_lossy(e).to_ascii_lowercase());
-    let heard = listener.listen(source, size, extension.as_deref());
+    let heard = reading.complete(Analyses::unheard(ensemble), listener, ensemble)?;
     heard.get(0).cloned().ok_or_else(|| io::Error::other("nothing was heard"))
 }

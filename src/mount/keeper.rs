@@ -198,7 +198,7 @@ impl Keeper {
         facts: Facts,
     ) -> Result<Self, StoreError> {
         let saved = store.rules()?;
-        let template = || Rules::template(&vocabulary);
+        let template = || facts.first_rules.clone().unwrap_or_else(|| Rules::template(&vocabulary));
         let active: Arc<str> = saved.active.unwrap_or_else(template).into();
         // Rules that no longer parse, say after a change of the model, become a draft; the defaults are in force.
         let (rules, active, draft) = match Rules::parse(&active, &vocabulary) {

@@ -202,3 +202,112 @@ impl Invalidate for Kernel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::mpsc::channel;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::rules::{Router, Rules, Vocabulary};
+    use crate::view::{Catalogue, ViewInput};
+
+    struct Nothing;
+
+    impl fuser::Filesystem for Nothing {}
+
+    /// What the kernel says first. struct fuse_in_header: u32 len, u32 opcode (26: INIT), u64 unique, u64 nodeid, u32 uid,
+    /// gid and pid, u32 padding; struct fuse_init_in: u32 major, minor, max_readahead, flags, flags2, then 11 of no use.
+    fn init() -> Vec<u8> {
+        let header = [104, 26, 1, 0, 1, 0, 0, 0, 0, 0u32];
+        let init = [7, 31, 65_536, 0, 0];
+        header.iter().chain(&init).chain(&[0; 11]).flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// A kernel, and its end of the connection.
+    fn connected(watchdog: &Watchdog) -> (Kernel, UnixDatagram, UnixDatagram) {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        theirs.send(&init()).unwrap();
+        let end = || OwnedFd::from(ours.try_clone().unwrap());
+        let session =
+            fuser::Session::from_fd(Nothing, end(), fuser::SessionACL::All, fuser::Config::default()).unwrap();
+        let kernel = Kernel::new(end(), session.notifier(), Arc::default(), watchdog.clone()).unwrap();
+        (kernel, ours, theirs)
+    }
+
+    /// One that listens to nothing any more.
+    fn deaf(watchdog: &Watchdog) -> (Kernel, UnixDatagram) {
+        let (kernel, ours, theirs) = connected(watchdog);
+        ours.set_nonblocking(true).unwrap();
+        while ours.send(b"no more room").is_ok() {}
+        ours.set_nonblocking(false).unwrap();
+        (kernel, theirs)
+    }
+
+    /// The codes of what the kernel was told since the last call: the second word of each message.
+    fn told(theirs: &UnixDatagram) -> Vec<i32> {
+        theirs.set_nonblocking(true).unwrap();
+        let mut message = [0; 4096];
+        std::iter::from_fn(|| {
+            theirs.recv(&mut message).ok()?;
+            message[4..].first_chunk().map(|code| i32::from_ne_bytes(*code))
+        })
+        .collect()
+    }
+
+    fn view() -> View {
+        let vocabulary = Vocabulary::drums();
+        ViewInput {
+            catalogue: Arc::new(Catalogue::new(Vec::new())),
+            router: Arc::new(Router::new(&Rules::defaults(&vocabulary), &vocabulary)),
+            labels: vocabulary.fine().to_vec().into(),
+            overrides: &HashMap::new(),
+            previous: None,
+            now: SystemTime::UNIX_EPOCH,
+            epoch: 1,
+            rules_error: None,
+        }
+        .build()
+    }
+
+    #[test]
+    fn all_names_are_called_back_where_an_answer_from_before_may_be_on_its_way_and_else_not() {
+        let (kernel, _ours, theirs) = connected(&Watchdog::default());
+        let (view, remembered) = (view(), Arc::clone(&kernel.remembered));
+        told(&theirs);
+        kernel.view_changed(&view, &view);
+        remembered.expire(1, b"kick.wav");
+        remembered.look_up(1, b"snare.wav");
+        kernel.view_changed(&view, &view);
+        assert!(told(&theirs).is_empty(), "nobody asks for what the kernel holds");
+        remembered.look_up(1, b"kick.wav");
+        kernel.view_changed(&view, &view);
+        assert_eq!(told(&theirs), [NOTIFY_INC_EPOCH]);
+        kernel.view_changed(&view, &view);
+        assert!(told(&theirs).is_empty(), "it holds no such name any more");
+    }
+
+    #[test]
+    fn whatever_the_kernel_is_told_is_cut_where_it_does_not_end() {
+        let names: &(dyn Fn(&Kernel) + Sync) = &|kernel| _ = kernel.expire_names(1, &[b"kick.wav".to_vec()]);
+        let bytes: &(dyn Fn(&Kernel) + Sync) = &|kernel| kernel.sample_changed(5);
+        for (what, tell) in [("names", names), ("bytes", bytes)] {
+            let watchdog = Watchdog::default();
+            let (kernel, theirs) = deaf(&watchdog);
+            let (cut, was_cut) = channel();
+            let watching = watchdog.start(Duration::from_millis(50), move || _ = cut.send(())).unwrap();
+            std::thread::scope(|scope| {
+                let telling = scope.spawn(|| tell(&kernel));
+                let was_cut = was_cut.recv_timeout(Duration::from_secs(20));
+                assert!(was_cut.is_err() || !telling.is_finished(), "it was over before");
+                // As cutting the connection does: whoever waits for it goes on.
+                drop(theirs);
+                telling.join().unwrap();
+                assert!(was_cut.is_ok(), "nobody watched over telling {what}");
+            });
+            drop(watching);
+        }
+    }
+}

@@ -105,9 +105,12 @@ pub enum IoMode {
     Passthrough(Arc<Backing>),
 }
 
-/// Something is open through the kernel's memory for as long as this is there.
+/// An original is open through the kernel's memory for as long as this is there.
 #[derive(Debug)]
-pub struct Cached;
+pub struct Cached {
+    /// Device and inode number of the original.
+    original: (u64, u64),
+}
 
 #[derive(Debug)]
 enum Open {
@@ -164,20 +167,21 @@ impl IoModes {
         }
     }
 
-    /// How a file that was just opened under an inode number is to be read; none where the kernel reads another
-    /// original under that number, so that it needs another.
+    /// How a file that was just opened under an inode number is to be read; none where another original is open under
+    /// that number, so that it needs another: the kernel keeps one set of bytes for each number, and would give those of
+    /// one to who has opened the other.
     pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> Option<IoMode> {
+        let original = (metadata.dev(), metadata.ino());
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get(&ino) {
             Some(Open::Cached(open)) => {
                 if let Some(open) = open.upgrade() {
-                    return Some(IoMode::Cached(open));
+                    return (open.original == original).then_some(IoMode::Cached(open));
                 }
             }
             Some(Open::Passthrough(open)) => {
                 if let Some(open) = open.upgrade() {
-                    let same = open.original == (metadata.dev(), metadata.ino());
-                    return same.then_some(IoMode::Passthrough(open));
+                    return (open.original == original).then_some(IoMode::Passthrough(open));
                 }
             }
             None => {}
@@ -186,22 +190,21 @@ impl IoModes {
             all.retain(|_, open| !open.is_over());
         }
         if metadata.len() >= HANDED_OVER_FROM
-            && let Some(backing) = self.register(file, metadata)
+            && let Some(backing) = self.register(file, original)
         {
             all.insert(ino, Open::Passthrough(Arc::downgrade(&backing)));
             return Some(IoMode::Passthrough(backing));
         }
-        let cached = Arc::new(Cached);
+        let cached = Arc::new(Cached { original });
         all.insert(ino, Open::Cached(Arc::downgrade(&cached)));
         Some(IoMode::Cached(cached))
     }
 
-    fn register(&self, file: &File, metadata: &Metadata) -> Option<Arc<Backing>> {
+    fn register(&self, file: &File, original: (u64, u64)) -> Option<Arc<Backing>> {
         let register = self.register.get().filter(|_| self.state.load(Ordering::Relaxed) != REFUSED)?;
         match register.register(file) {
             Ok(id) => {
                 self.state.store(USED, Ordering::Relaxed);
-                let original = (metadata.dev(), metadata.ino());
                 Some(Arc::new(Backing { id, original, register: Arc::clone(register) }))
             }
             Err(error) => {
@@ -333,11 +336,11 @@ mod tests {
         drop((first, second));
         assert_eq!(register.open.load(Ordering::Relaxed), 0);
         let cached = modes.enter(1, &small, &small_meta);
-        assert!(
-            matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Cached(_))),
-            "it has grown while it was open"
-        );
-        drop(cached);
+        assert!(modes.enter(1, &large, &large_meta).is_none(), "another original, through the kernel's memory as well");
+        small.set_len(HANDED_OVER_FROM).unwrap();
+        let grown = modes.enter(1, &small, &small.metadata().unwrap());
+        assert!(matches!(grown, Some(IoMode::Cached(_))), "it has grown while it was open");
+        drop((cached, grown));
         assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Passthrough(_))));
     }
 

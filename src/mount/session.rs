@@ -130,6 +130,8 @@ pub struct MountOptions {
     pub ensemble: Arc<Ensemble>,
     /// The labels rules may speak of.
     pub vocabulary: Vocabulary,
+    /// The rules that hold where none were ever saved; none where those are the usual ones.
+    pub first_rules: Option<String>,
     /// What runs the model, in words.
     pub backend: String,
     /// How many files are heard at a time.
@@ -215,13 +217,15 @@ impl Mounted {
     /// As [`MountError`] tells; nothing stays mounted then.
     pub fn start(options: MountOptions) -> Result<Self, MountError> {
         let MountOptions { allow_other, without_open, .. } = options;
-        let MountOptions { root, at, store, ensemble, vocabulary, backend, threads, algorithm, report, .. } = options;
+        let MountOptions { root, at, store, ensemble, vocabulary, first_rules, backend, .. } = options;
+        let MountOptions { threads, algorithm, report, .. } = options;
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
             backend,
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
+            first_rules,
         };
         let keeper = Keeper::load(Arc::clone(&root), Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();

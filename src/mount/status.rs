@@ -23,6 +23,8 @@ pub struct Facts {
     pub model: String,
     /// The version of the features.
     pub features: String,
+    /// The rules that hold where none were ever saved; none where that is the template.
+    pub first_rules: Option<String>,
 }
 
 /// How indexing is getting on.

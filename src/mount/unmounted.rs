@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use super::core::Core;
 use super::indexer::Request;
 use super::keeper::{Keeper, KeeperHandle, Shared};
-use super::notify::NoKernel;
+use super::notify::{Invalidate, NoKernel};
 use super::remembered::Remembered;
 use super::session::MountError;
 use super::status::Facts;
@@ -40,12 +40,27 @@ impl Unmounted {
         ensemble: Arc<Ensemble>,
         vocabulary: Vocabulary,
     ) -> Result<Self, MountError> {
+        Self::start_with(root, store, ensemble, vocabulary, Arc::new(NoKernel))
+    }
+
+    /// The same with somebody to be told of what changed.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_with(
+        root: Arc<ArchiveRoot>,
+        store: Arc<Store>,
+        ensemble: Arc<Ensemble>,
+        vocabulary: Vocabulary,
+        kernel: Arc<dyn Invalidate>,
+    ) -> Result<Self, MountError> {
         let facts = Facts {
             archive: root.path().to_owned(),
             store: store.folder().to_owned(),
             backend: String::new(),
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
+            first_rules: None,
         };
         let loaded = Keeper::load(Arc::clone(&root), store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();
@@ -53,7 +68,7 @@ impl Unmounted {
         let (indexer, requests) = unbounded();
         let (remembered, watched) = (Arc::new(Remembered::default()), Arc::new(AtomicBool::new(false)));
         let core = Core::new(Arc::clone(&shared), keeper.clone(), root, indexer, remembered, watched);
-        let thread = loaded.start(Arc::new(NoKernel), messages).map_err(MountError::Thread)?;
+        let thread = loaded.start(kernel, messages).map_err(MountError::Thread)?;
         Ok(Self { core: Arc::new(core), shared, keeper, thread: Some(thread), requests })
     }
 

@@ -63,7 +63,7 @@ pub fn write(
         match form {
             Form::New => {
                 let bytes = bytes.filter(|bytes| path.as_ref().is_some_and(|path| path.as_bytes() != *bytes));
-                let path_bytes = bytes.map(crate::exchange::to_hex);
+                let path_bytes = bytes.map(crate::index::record::bytes_to_hex);
                 let line = Written { hash, hash_algorithm, path, path_bytes, label, note, at: said.at };
                 serde_json::to_writer(&mut *to, &line)?;
             }

@@ -45,7 +45,7 @@ impl Refusal {
 pub fn new_token() -> io::Result<String> {
     let mut bytes = [0u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(crate::exchange::to_hex(&bytes))
+    Ok(crate::index::record::bytes_to_hex(&bytes))
 }
 
 /// What a request says of itself.

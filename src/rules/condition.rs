@@ -48,6 +48,22 @@ impl Field {
         }
     }
 
+    /// What it is, in a few words.
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Confidence => "The probability of the label",
+            Self::Margin => "The probability of the label less that of the next",
+            Self::Entropy => "How undecided the model is: 0 certain, 3.5 clueless",
+            Self::Duration => "The length",
+            Self::Rms => "The level",
+            Self::Centroid => "The mean frequency",
+            Self::Rolloff => "The frequency below which 85 % of the spectrum lie",
+            Self::SampleRate => "Frames a second",
+            Self::Channels => "Number of channels",
+            Self::Size => "The file's size",
+        }
+    }
+
     /// The unit, for messages.
     pub(super) fn unit(self) -> &'static str {
         match self {
@@ -64,6 +80,11 @@ impl Field {
     /// Whether its values are whole, so that being equal to one means something.
     pub(super) fn is_whole(self) -> bool {
         matches!(self, Self::SampleRate | Self::Channels | Self::Size)
+    }
+
+    /// Whether its values lie between 0 and 1.
+    pub(super) fn is_unit(self) -> bool {
+        matches!(self, Self::Confidence | Self::Margin)
     }
 
     /// Whether its values are kept in single precision.
@@ -179,7 +200,7 @@ fn parse_number(field: Field, text: &str) -> Result<f64, ComparisonError> {
     if !value.is_finite() {
         return Err((format!("found `{text}`; {}", expected()), None));
     }
-    if matches!(field, Field::Confidence | Field::Margin) && !(0.0..=1.0).contains(&value) {
+    if field.is_unit() && !(0.0..=1.0).contains(&value) {
         let hint = (1.0 < value && value <= 100.0).then(|| format!("{value} percent is {}", value / 100.0));
         return Err((format!("found `{text}`; `{}` lies between 0 and 1", field.name()), hint));
     }

@@ -11,12 +11,14 @@ mod error;
 mod explain;
 mod globs;
 mod heard;
+mod keys;
 mod label_set;
 mod meaning;
 mod names;
 mod parse;
 mod parse_route;
 mod route;
+mod schema;
 mod spec;
 mod subject;
 mod template;
@@ -31,4 +33,10 @@ pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};
 pub use route::{FolderId, Reason, Router, Verdict};
 pub use spec::{Layout, Names, Rules, Warning};
 pub use subject::{ReadName, Subject};
+pub use template::{FirstRules, FirstTargets};
 pub use vocabulary::{Vocabulary, VocabularyError};
+
+/// Whether `word` is a key at the top of a rules file.
+pub fn is_key(word: &str) -> bool {
+    keys::Key::named(word).is_some()
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::document::{Document, Kind, Node, Scalar};
 use super::error::{RulesError, RulesErrorKind, did_you_mean, position, shown};
 use super::globs::Globs;
+use super::keys::{self, Key, MiscKey};
 use super::spec::{Layout, Names, Rules, Spec, Warning};
 use super::vocabulary::{MISC, Vocabulary};
 
@@ -14,25 +15,19 @@ pub const MAX_TEXT_BYTES: usize = 1 << 20;
 pub const MAX_ROUTES: usize = 10_000;
 
 /// The longest `to`, in bytes.
-const MAX_FOLDER_BYTES: usize = 1024;
+pub(super) const MAX_FOLDER_BYTES: usize = 1024;
 /// The longest name of a file or folder on the usual filesystems, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 /// The file that says why rules were refused; it must not be shadowed by a folder.
 const ERROR_FILE: &str = "RULES-ERROR.txt";
 
-const DEFAULT_MISC_THRESHOLD: f32 = 0.50;
+/// The threshold of every folder where rules say none.
+pub(super) const DEFAULT_MISC_THRESHOLD: f32 = 0.50;
 
-const KEYS: [&str; 9] = [
-    "target_labels",
-    "misc",
-    "thresholds",
-    "canonical",
-    "layout",
-    "duplicates",
-    "names",
-    "keep_opened_paths",
-    "routes",
-];
+/// The keys at the top.
+fn keys() -> [&'static str; 9] {
+    Key::ALL.map(Key::name)
+}
 
 pub(super) fn default_spec(vocabulary: &Vocabulary) -> Spec {
     Spec {
@@ -179,30 +174,26 @@ impl<'d, 't> Parser<'d, 't> {
             Kind::Map(entries) => {
                 self.each_once(entries)?;
                 for (key, value) in entries {
-                    match self.key(key)? {
-                        "target_labels" => {
+                    let word = self.key(key)?;
+                    match Key::named(word).ok_or_else(|| self.unknown_key(key, word))? {
+                        Key::TargetLabels => {
                             spec.targets = self.target_labels(value)?;
                             target_nodes = Some(value);
                         }
-                        "misc" => self.misc(value, &mut spec)?,
-                        "thresholds" => {
+                        Key::Misc => self.misc(value, &mut spec)?,
+                        Key::Thresholds => {
                             threshold_nodes = self.optional_map(value, "labels and their thresholds: {Kick: 0.7}")?;
                             spec.thresholds = self.thresholds(threshold_nodes)?;
                         }
-                        "canonical" => {
+                        Key::Canonical => {
                             canonical_nodes = self.optional_map(value, "pairs of labels: {China: Crash}")?;
                             spec.canonical = self.canonical(canonical_nodes)?;
                         }
-                        "layout" => {
-                            spec.layout = self.choice(value, &Layout::ALL.map(|layout| (layout.name(), layout)))?
-                        }
-                        "duplicates" => {
-                            spec.hide_duplicates = self.choice(value, &[("show", false), ("hide", true)])?
-                        }
-                        "names" => spec.names = self.choice(value, &Names::ALL.map(|names| (names.name(), names)))?,
-                        "keep_opened_paths" => spec.keep_opened_paths = self.boolean(value)?,
-                        "routes" => spec.routes = self.routes(value)?,
-                        unknown => return Err(self.unknown_key(key, unknown)),
+                        Key::Layout => spec.layout = self.choice(value, &keys::layouts())?,
+                        Key::Duplicates => spec.hide_duplicates = self.choice(value, &keys::DUPLICATES)?,
+                        Key::Names => spec.names = self.choice(value, &keys::names())?,
+                        Key::KeepOpenedPaths => spec.keep_opened_paths = self.boolean(value)?,
+                        Key::Routes => spec.routes = self.routes(value)?,
                     }
                 }
             }
@@ -302,9 +293,19 @@ impl<'d, 't> Parser<'d, 't> {
     }
 
     fn unknown_key(&self, node: &Node, key: &str) -> RulesError {
-        let message = format!("unknown key `{}`; the keys are {}", shown(key), KEYS.join(", "));
+        let message = format!("unknown key `{}`; the keys are {}", shown(key), keys().join(", "));
         let error = self.document.key_error(node, RulesErrorKind::UnknownKey, message);
-        match misplaced_key(key).map(str::to_owned).or_else(|| did_you_mean(key, KEYS)) {
+        match misplaced_key(key).map(str::to_owned).or_else(|| did_you_mean(key, keys())) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    fn unknown_misc_key(&self, node: &Node, key: &str) -> RulesError {
+        let known = MiscKey::ALL.map(MiscKey::name);
+        let message = format!("unknown key `{}` in misc; the keys are {}", shown(key), known.join(", "));
+        let error = self.document.key_error(node, RulesErrorKind::UnknownKey, message);
+        match did_you_mean(key, known) {
             Some(hint) => error.hint(hint),
             None => error,
         }
@@ -446,17 +447,10 @@ impl<'d, 't> Parser<'d, 't> {
 
     fn misc(&self, node: &Node, spec: &mut Spec) -> Result<(), RulesError> {
         for (key, value) in self.map(node, "{threshold: 0.5, label: misc}")? {
-            match self.key(key)? {
-                "threshold" => spec.misc_threshold = self.probability(value)?,
-                "label" => spec.misc_label = self.folder(value)?,
-                unknown => {
-                    let message = format!("unknown key `{}` in misc; the keys are threshold, label", shown(unknown));
-                    let error = self.document.key_error(key, RulesErrorKind::UnknownKey, message);
-                    return Err(match did_you_mean(unknown, ["threshold", "label"]) {
-                        Some(hint) => error.hint(hint),
-                        None => error,
-                    });
-                }
+            let word = self.key(key)?;
+            match MiscKey::named(word).ok_or_else(|| self.unknown_misc_key(key, word))? {
+                MiscKey::Threshold => spec.misc_threshold = self.probability(value)?,
+                MiscKey::Label => spec.misc_label = self.folder(value)?,
             }
         }
         Ok(())
@@ -516,7 +510,7 @@ impl RulesError {
     }
 
     fn hint_keys(self) -> Self {
-        self.hint(format!("the keys are {}", KEYS.join(", ")))
+        self.hint(format!("the keys are {}", keys().join(", ")))
     }
 }
 

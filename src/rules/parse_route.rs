@@ -4,12 +4,12 @@ use super::condition::{Condition, Field, Interval};
 use super::document::{Kind, Node};
 use super::error::{RulesError, RulesErrorKind, did_you_mean, shown};
 use super::globs;
+use super::keys::{self, RouteKey};
 use super::parse::{MAX_ROUTES, Parser};
-use super::route::Reason;
 use super::spec::{Action, Route};
 
 /// The longest pattern, in bytes.
-const MAX_PATTERN_BYTES: usize = 1024;
+pub(super) const MAX_PATTERN_BYTES: usize = 1024;
 
 impl<'d> Parser<'d, '_> {
     pub(super) fn routes(&mut self, node: &'d Node) -> Result<Vec<Route>, RulesError> {
@@ -31,28 +31,23 @@ impl<'d> Parser<'d, '_> {
         let mut to = None;
         let mut hide = None;
         for (key, value) in self.map(node, "a route such as {path: \"Loops/**\", to: Loops}")? {
-            match self.key(key)? {
-                "to" => to = Some((key, self.folder(value)?)),
-                "hide" => {
+            let word = self.key(key)?;
+            let key_here = RouteKey::named(word).ok_or_else(|| self.unknown_route_key(key, word))?;
+            match key_here {
+                RouteKey::To => to = Some((key, self.folder(value)?)),
+                RouteKey::Hide => {
                     if self.boolean(value)? {
                         hide = Some(key);
                     }
                 }
-                "path" => {
-                    let patterns = self.patterns(value, true)?;
-                    conditions.push(Condition::Path(patterns));
+                RouteKey::Path => conditions.push(Condition::Path(self.patterns(value, true)?)),
+                RouteKey::Name => conditions.push(Condition::Name(self.patterns(value, false)?)),
+                RouteKey::Label => conditions.push(Condition::Label(self.labels(value, self.vocabulary.labels())?)),
+                RouteKey::FineLabel => {
+                    conditions.push(Condition::FineLabel(self.labels(value, self.vocabulary.fine())?))
                 }
-                "name" => {
-                    let patterns = self.patterns(value, false)?;
-                    conditions.push(Condition::Name(patterns));
-                }
-                "label" => conditions.push(Condition::Label(self.labels(value, self.vocabulary.labels())?)),
-                "fine_label" => conditions.push(Condition::FineLabel(self.labels(value, self.vocabulary.fine())?)),
-                "reason" => conditions.push(Condition::Reason(self.reasons(value)?)),
-                word => match Field::ALL.into_iter().find(|field| field.name() == word) {
-                    Some(field) => conditions.push(Condition::Number(field, self.interval(field, value)?)),
-                    None => return Err(self.unknown_route_key(key, word)),
-                },
+                RouteKey::Reason => conditions.push(Condition::Reason(self.reasons(value)?)),
+                RouteKey::Number(field) => conditions.push(Condition::Number(field, self.interval(field, value)?)),
             }
         }
         let action = match (to, hide) {
@@ -77,8 +72,7 @@ impl<'d> Parser<'d, '_> {
     }
 
     fn unknown_route_key(&self, node: &Node, key: &str) -> RulesError {
-        let mut known = vec!["to", "hide", "path", "name", "label", "fine_label", "reason"];
-        known.extend(Field::ALL.map(Field::name));
+        let known: Vec<&str> = RouteKey::all().map(RouteKey::name).collect();
         let message = format!("unknown key `{}` in a route; the keys are {}", shown(key), known.join(", "));
         let error = self.document.key_error(node, RulesErrorKind::UnknownKey, message);
         let meant = match key {
@@ -105,11 +99,7 @@ impl<'d> Parser<'d, '_> {
     }
 
     fn reasons(&self, node: &Node) -> Result<u16, RulesError> {
-        let reasons = Reason::ALL
-            .into_iter()
-            .filter(|reason| !matches!(reason, Reason::Hidden | Reason::Route))
-            .map(|reason| (reason.name(), reason))
-            .collect::<Vec<_>>();
+        let reasons = keys::reasons();
         let mut bits = 0;
         for node in self.one_or_more(node, "a reason or a list of reasons")? {
             bits |= self.choice(node, &reasons)?.bit();

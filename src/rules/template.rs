@@ -1,14 +1,46 @@
 //! The rules file a new mount starts with.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::keys::DUPLICATES;
+use super::parse::DEFAULT_MISC_THRESHOLD;
 use super::spec::Rules;
 use super::vocabulary::{MISC, Vocabulary};
+
+/// What the first rules say where it is not the default: what a config.yml of the older pipeline brings along.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FirstRules {
+    /// The labels that have a folder.
+    pub target_labels: Option<FirstTargets>,
+    /// The threshold of every folder, from 0 to 1.
+    pub misc_threshold: Option<f32>,
+    /// The name of the folder for what is below it.
+    pub misc_label: Option<String>,
+    /// Thresholds of single folders, from 0 to 1.
+    pub thresholds: BTreeMap<String, f32>,
+    /// Whether of samples with the same content only the first is shown.
+    pub hide_duplicates: Option<bool>,
+}
+
+/// The labels that have a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstTargets {
+    /// Every label.
+    All,
+    /// These.
+    These(Vec<String>),
+}
 
 impl Rules {
     /// The text a user first finds in `_control/rules.yml`: every key with its default, and what can be done with it.
     /// Parses to [`Rules::defaults`].
     pub fn template(vocabulary: &Vocabulary) -> String {
+        Self::first(vocabulary, &FirstRules::default())
+    }
+
+    /// The same with what `first` says. Whether that holds together, parsing tells.
+    pub fn first(vocabulary: &Vocabulary, first: &FirstRules) -> String {
         let targets = vocabulary.default_targets();
         let others: Vec<&str> =
             vocabulary.fine().iter().filter(|label| !targets.contains(label)).map(String::as_str).collect();
@@ -30,9 +62,26 @@ impl Rules {
              # collected under another label (see canonical).\n",
         );
         // A list may not be empty; misc is always there.
-        let listed = if targets.is_empty() { vec![MISC.to_owned()] } else { targets.clone() };
-        let listed: Vec<String> = listed.iter().map(|label| in_yaml(label)).collect();
-        let _ = writeln!(text, "target_labels: [{}]", listed.join(", "));
+        let listed = match &first.target_labels {
+            Some(FirstTargets::All) => None,
+            Some(FirstTargets::These(labels)) => Some(labels.clone()),
+            None if targets.is_empty() => Some(vec![MISC.to_owned()]),
+            None => Some(targets.clone()),
+        };
+        let _ = match listed {
+            None => writeln!(text, "target_labels: all"),
+            Some(labels) => {
+                let labels: Vec<String> = labels.iter().map(|label| in_yaml(label)).collect();
+                writeln!(text, "target_labels: [{}]", labels.join(", "))
+            }
+        };
+        let threshold = decimal(first.misc_threshold.unwrap_or(DEFAULT_MISC_THRESHOLD));
+        let misc = in_yaml(first.misc_label.as_deref().unwrap_or(MISC));
+        let thresholds: Vec<String> =
+            first.thresholds.iter().map(|(label, value)| format!("{}: {}", in_yaml(label), decimal(*value))).collect();
+        let thresholds = thresholds.join(", ");
+        let duplicates = DUPLICATES.iter().find(|(_, hides)| *hides == first.hide_duplicates.unwrap_or_default());
+        let duplicates = duplicates.map_or("show", |(word, _)| word);
         if !others.is_empty() {
             text.push_str("# Also known:\n");
             for line in wrapped(&others, 108) {
@@ -43,10 +92,10 @@ impl Rules {
             text,
             "\n\
              # What the model is less sure of than this goes to misc. 0 takes every guess, 0.9 only near certainty.\n\
-             misc: {{threshold: 0.50, label: misc}}\n\
+             misc: {{threshold: {threshold}, label: {misc}}}\n\
              \n\
              # Another threshold for one folder.\n\
-             thresholds: {{}}\n\
+             thresholds: {{{thresholds}}}\n\
              # thresholds: {{{kick}: 0.70}}\n\
              \n\
              # Which label a label is collected under, where it has no folder of its own.\n\
@@ -57,7 +106,7 @@ impl Rules {
              layout: preserve\n\
              \n\
              # The same sound under several paths: show all of them, or hide all but the first.\n\
-             duplicates: show\n\
+             duplicates: {duplicates}\n\
              \n\
              # What a name such as BD_019.wav counts: ignore (nothing), tiebreak (where the model is unsure) or trust\n\
              # (wherever it says one thing).\n\
@@ -85,6 +134,12 @@ fn in_yaml(label: &str) -> String {
         && label.starts_with(char::is_alphabetic)
         && !label.eq_ignore_ascii_case("null");
     if plain { label.to_owned() } else { format!("'{}'", label.replace('\'', "''")) }
+}
+
+/// A number with two decimals, or as many as it needs.
+fn decimal(value: f32) -> String {
+    let short = format!("{value:.2}");
+    if short.parse() == Ok(value) { short } else { value.to_string() }
 }
 
 /// `words` in lines of at most `width` characters.

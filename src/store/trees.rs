@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, IVec, Tree};
 
+use super::heard::analysis_key;
 use super::journal::Journal;
 use super::open::{OpenOptions, SCHEMA};
 use super::vouched::{self, Vouched, new_key};
@@ -89,7 +90,7 @@ pub(super) struct Trees {
     pub db: sled::Db,
     pub meta: Tree,
     samples: Tree,
-    analyses: Tree,
+    pub(super) analyses: Tree,
     overrides: Tree,
     rules: Tree,
 }
@@ -230,8 +231,13 @@ impl Store {
         written.map_err(|source| StoreError::io(path, source))
     }
 
-    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+    pub(super) fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
         postcard::from_bytes(bytes).map_err(|error| self.damaged(&error))
+    }
+
+    /// Decodes what stands at the beginning.
+    pub(super) fn decode_start<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        postcard::take_from_bytes(bytes).map(|(value, _)| value).map_err(|error| self.damaged(&error))
     }
 
     fn damaged(&self, error: &postcard::Error) -> StoreError {
@@ -334,17 +340,6 @@ impl Store {
     pub fn sample(&self, path: &[u8]) -> Result<Option<SampleEntry>, StoreError> {
         let value = self.trees()?.samples.get(path).map_err(|error| self.failed(error))?;
         value.map(|bytes| self.decode(&bytes)).transpose()
-    }
-
-    /// What `model` heard in a content.
-    pub fn analysis(&self, hash: &ContentHash, model: &str) -> Result<Option<Analysis>, StoreError> {
-        let value = self.trees()?.analyses.get(analysis_key(hash, model)).map_err(|error| self.failed(error))?;
-        value.map(|bytes| self.decode(&bytes)).transpose()
-    }
-
-    /// Whether `model` has heard a content.
-    pub fn has_analysis(&self, hash: &ContentHash, model: &str) -> Result<bool, StoreError> {
-        self.trees()?.analyses.contains_key(analysis_key(hash, model)).map_err(|error| self.failed(error))
     }
 
     /// Writes a batch of what was heard: contents with the id of the model that heard them, and paths. Analyses go
@@ -551,12 +546,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-fn analysis_key(hash: &ContentHash, model: &str) -> Vec<u8> {
-    let mut key = hash.key();
-    key.extend_from_slice(model.as_bytes());
-    key
 }
 
 fn hash_of_key(key: &[u8]) -> Option<ContentHash> {

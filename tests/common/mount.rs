@@ -19,8 +19,12 @@ use super::tools::{c_path, write_and_close};
 /// The binary under test.
 pub const DRUMFS: &str = env!("CARGO_BIN_EXE_drumfs");
 
-/// No test needs a mount for longer; one that does hangs, and its connection is cut.
-const WATCHDOG: Duration = Duration::from_secs(150);
+/// No test needs a mount for longer; one that does hangs, and its connection is cut. A test that is asked to go on for
+/// longer (`DRUMFS_STRESS_SECONDS`) has so much more.
+fn patience() -> Duration {
+    let stress = std::env::var("DRUMFS_STRESS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(150 + stress.unwrap_or(0))
+}
 
 /// A mounted archive.
 pub struct Mount {
@@ -327,8 +331,8 @@ pub fn abort(connection: u32) {
 fn watch(connection: u32, pid: i32) -> Sender<()> {
     let (sender, receiver) = channel::<()>();
     std::thread::spawn(move || {
-        if receiver.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("a mount was there for {WATCHDOG:?}: its connection is cut");
+        if receiver.recv_timeout(patience()) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("a mount was there for {:?}: its connection is cut", patience());
             abort(connection);
             // SAFETY: the sender goes before the process is reaped, so the id is still its own.
             unsafe { libc::kill(pid, libc::SIGKILL) };

@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use drumfs::archive::{ArchiveRoot, ContentHash, HashAlgorithm};
 use drumfs::audio::Attributes;
 use drumfs::classify::labels::CANONICAL;
 use drumfs::index::{Analysis, Status, Update, join};
-use drumfs::mount::{Core, Found, FsError, OpenHow, Opened, Request, Unmounted};
+use drumfs::mount::{Core, Found, FsError, Invalidate, OpenHow, Opened, Request, Unmounted};
 use drumfs::rules::{Router, Rules, Vocabulary};
 use drumfs::store::{Override, SampleEntry, Store};
 use drumfs::view::{Catalogue, Ino, View, ViewInput, control_ino};
@@ -33,11 +33,24 @@ pub const APPEND: OpenHow = OpenHow { write: true, append: true, truncate: false
 /// To open for reading.
 pub const READ: OpenHow = OpenHow { write: false, append: false, truncate: false };
 
+/// Takes note of the samples whose bytes the kernel must forget.
+#[derive(Default)]
+struct Told(Mutex<Vec<Ino>>);
+
+impl Invalidate for Told {
+    fn view_changed(&self, _: &View, _: &View) {}
+
+    fn sample_changed(&self, ino: Ino) {
+        self.0.lock().unwrap().push(ino);
+    }
+}
+
 /// A core, and beside it all that it should know.
 pub struct Bench {
     place: Place,
     running: Option<Unmounted>,
     store: Option<Arc<Store>>,
+    told: Arc<Told>,
     /// What is known of each path.
     pub known: BTreeMap<Vec<u8>, (SampleEntry, Analysis)>,
     /// The rules in force.
@@ -54,6 +67,7 @@ impl Bench {
             place,
             running: None,
             store: None,
+            told: Arc::default(),
             known: BTreeMap::new(),
             rules: rules.to_owned(),
             said: HashMap::new(),
@@ -70,13 +84,20 @@ impl Bench {
         let store = Arc::new(self.place.open().unwrap().store);
         let root = Arc::new(ArchiveRoot::new(&self.place.archive()).unwrap());
         self.store = Some(Arc::clone(&store));
-        let running = Unmounted::start(root, store, Arc::clone(ensemble()), VOCABULARY.clone());
+        let kernel = Arc::clone(&self.told) as _;
+        let running = Unmounted::start_with(root, store, Arc::clone(ensemble()), VOCABULARY.clone(), kernel);
         self.running = Some(running.unwrap());
     }
 
     /// The operations.
     pub fn core(&self) -> &Arc<Core> {
         self.running.as_ref().unwrap().core()
+    }
+
+    /// Of which samples the kernel was told since the last call that it must forget their bytes.
+    pub fn told(&self) -> Vec<Ino> {
+        self.settle();
+        std::mem::take(&mut self.told.0.lock().unwrap())
     }
 
     /// What the indexer was asked for.

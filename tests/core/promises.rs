@@ -75,6 +75,44 @@ fn what_was_heard_of_an_older_content_does_not_take_back_the_size_that_an_open_h
     assert_eq!(bench.core().getattr(ino).unwrap().size, 100, "nothing is in the way of what comes later");
 }
 
+/// A program has opened a file, another one opens it after it was written anew, and only then the first one reads: what
+/// the kernel is given for the first might be of before.
+#[test]
+fn bytes_that_the_kernel_is_given_for_who_opened_before_a_change_are_called_back() {
+    let bench = heard();
+    let (ino, other) = (bench.find("Kick/a/one.wav").unwrap(), bench.find("Kick/a/two.wav").unwrap());
+    let old = bench.open(ino, READ).unwrap().handle;
+    bench.write_original(b"a/one.wav", &[1; 2000]);
+    let new = bench.open(ino, READ).unwrap().handle;
+    assert_eq!(bench.told(), [ino], "it has changed");
+    assert_eq!(bench.core().read(ino, new, 0, 100).unwrap(), [1; 100]);
+    let steady = bench.open(other, READ).unwrap().handle;
+    bench.core().read(other, steady, 0, 100).unwrap();
+    assert_eq!(bench.told(), [] as [u64; 0], "what is shown may be kept");
+    bench.core().read(ino, old, 0, 100).unwrap();
+    assert_eq!(bench.told(), [ino], "what was read may be of before");
+}
+
+/// As on a disk, where a file that is renamed over another has a number of its own: the kernel keeps one set of bytes for
+/// each number.
+#[test]
+fn one_that_replaced_another_that_is_open_gets_a_number_of_its_own() {
+    let bench = heard();
+    let ino = bench.find("Kick/a/one.wav").unwrap();
+    let old = bench.open(ino, READ).unwrap().handle;
+    let fresh = bench.original(b"fresh");
+    std::fs::write(&fresh, [1; 2000]).unwrap();
+    std::fs::rename(fresh, bench.original(b"a/one.wav")).unwrap();
+    // The kernel looks the name up again.
+    assert_eq!(errno(bench.open(ino, READ)), libc::ESTALE);
+    let number = bench.find("Kick/a/one.wav").unwrap();
+    assert_ne!(number, ino);
+    let new = bench.open(number, READ).unwrap().handle;
+    assert_eq!(bench.core().read(number, new, 0, 4000).unwrap(), [1; 2000]);
+    assert_eq!(bench.core().read(ino, old, 0, 4000).unwrap(), [0; 500]);
+    assert_eq!(bench.core().getattr(number).unwrap().size, 2000);
+}
+
 #[test]
 fn rescan_asks_for_a_pass_and_reads_as_what_it_is_for() {
     let bench = heard();

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::common::eventually;
 use crate::common::mount::{Mount, is_mounted};
 use crate::saving::{BAD, to};
 
@@ -77,15 +80,16 @@ fn killed_at_any_moment_of_saving_and_reading_no_acknowledged_save_is_lost() {
         let rules = mount.rules();
         let sample = mount.path("_by-id").join(&mount.names("_by-id")[0]);
         let start = last;
-        let saver = std::thread::spawn(move || {
-            let mut acknowledged = start;
+        let saved = Arc::new(AtomicU32::new(start));
+        let saver = std::thread::spawn({
+            let saved = Arc::clone(&saved);
             // Until the mount dies under it.
-            loop {
-                let text = to(&format!("Save{}", acknowledged + 1));
+            move || loop {
+                let text = to(&format!("Save{}", saved.load(Ordering::Acquire) + 1));
                 match crate::common::tools::write_and_close(&rules, text.as_bytes()) {
-                    Ok(()) => acknowledged += 1,
-                    Err(error) => return (acknowledged, error),
-                }
+                    Ok(()) => saved.fetch_add(1, Ordering::AcqRel),
+                    Err(error) => return error,
+                };
             }
         });
         let reader = std::thread::spawn(move || -> io::Error {
@@ -95,9 +99,12 @@ fn killed_at_any_moment_of_saving_and_reading_no_acknowledged_save_is_lost() {
                 }
             }
         });
-        std::thread::sleep(Duration::from_millis(20 + round * 37));
+        // However slow the machine is, something is to be lost.
+        eventually("a save is acknowledged", || saved.load(Ordering::Acquire) > start);
+        std::thread::sleep(Duration::from_millis(round * 37));
         mount.kill9();
-        let (acknowledged, _) = saver.join().unwrap();
+        saver.join().unwrap();
+        let acknowledged = saved.load(Ordering::Acquire);
         reader.join().unwrap();
         mount.mount_again();
         let text = fs::read_to_string(mount.rules()).unwrap();

@@ -106,6 +106,21 @@ fn other_processes_and_held_folders_see_the_new_view_when_a_save_returns() {
     two_hundred_saves(&mount());
 }
 
+#[test]
+fn names_that_were_asked_for_and_never_listed_are_forgotten_too() {
+    let mount = mount();
+    for round in 0..10 {
+        let (here, there) = if round % 2 == 0 { ("A", "B") } else { ("B", "A") };
+        for name in names() {
+            assert!(fs::metadata(mount.path(here).join(name)).is_ok(), "round {round}");
+        }
+        mount.save_rules(&rules(there, here)).unwrap();
+        for name in names() {
+            assert!(fs::metadata(mount.path(here).join(&name)).is_err(), "round {round}: {here}/{name} is remembered");
+        }
+    }
+}
+
 /// A loop that runs until it is dropped.
 struct Busy(Child);
 

@@ -83,6 +83,31 @@ fn one_that_was_replaced_serves_its_new_bytes_with_its_new_size_and_is_heard_aga
     eventually("a new open reads the last one", || fs::read(&shown).unwrap() == wav_of(102, 0.6));
 }
 
+/// Found by the model of model.rs: with one number for both, whoever held the old one was given bytes that the kernel had
+/// kept of the new one.
+#[test]
+fn one_that_is_held_open_reads_on_while_others_read_what_replaced_it() {
+    let mount = mount();
+    let shown = mount.path("All/a.wav");
+    let mut held = vec![(File::open(&shown).unwrap(), wav(0))];
+    for round in 0..4u64 {
+        let new = wav_of(200 + round, 0.2 + 0.1 * round as f64);
+        let draft = mount.dir.path().join("new.wav");
+        fs::write(&draft, &new).unwrap();
+        fs::rename(&draft, mount.archive.join("pack/a.wav")).unwrap();
+        mount.rescan();
+        for turn in 0..3 {
+            assert!(fs::read(&shown).unwrap() == new, "round {round}, {turn}: who opens it now");
+            for (number, (file, bytes)) in held.iter().enumerate() {
+                let mut read = vec![0; bytes.len() + 1];
+                let len = file.read_at(&mut read, 0).unwrap();
+                assert!(read[..len] == bytes[..], "round {round}, {turn}: who opened version {number}");
+            }
+        }
+        held.push((File::open(&shown).unwrap(), new));
+    }
+}
+
 #[test]
 fn one_that_was_truncated_ends_earlier() {
     let mount = mount();

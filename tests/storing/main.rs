@@ -6,6 +6,7 @@ mod copy;
 mod damage;
 mod full_disk;
 mod kill;
+mod loading;
 mod opening;
 #[path = "../support/mod.rs"]
 mod support;

@@ -160,7 +160,10 @@ struct Line {
 /// /proc/self/mountinfo, proc(5): the third field is the device, the fifth the mount point, the one after ` - ` the
 /// type, the last the options, of which `user_id` says who mounted a FUSE.
 fn mount_table() -> io::Result<Vec<Line>> {
-    let table = fs::read("/proc/self/mountinfo")?;
+    fs::read("/proc/self/mountinfo").map(|table| lines_of(&table))
+}
+
+fn lines_of(table: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
     for line in table.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b' ');
@@ -175,7 +178,7 @@ fn mount_table() -> io::Result<Vec<Line>> {
         let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(path)));
         lines.push(Line { path, device, kind: String::from_utf8_lossy(kind).into_owned(), user });
     }
-    Ok(lines)
+    lines
 }
 
 /// Undoes the octal escapes of spaces, tabs, newlines and backslashes.
@@ -214,9 +217,13 @@ pub fn state(at: &Path) -> io::Result<State> {
 pub fn own_mounts() -> Vec<OwnMount> {
     let table = mount_table().unwrap_or_default();
     // SAFETY: geteuid has no preconditions.
-    let me = Some(unsafe { libc::geteuid() });
+    let me = unsafe { libc::geteuid() };
+    of_drumfs(table, me)
+}
+
+fn of_drumfs(table: Vec<Line>, me: u32) -> Vec<OwnMount> {
     let own = table.into_iter().filter(|line| line.kind == FS_TYPE);
-    own.map(|line| OwnMount { mine: line.user == me, path: line.path }).collect()
+    own.map(|line| OwnMount { mine: line.user == Some(me), path: line.path }).collect()
 }
 
 #[cfg(test)]
@@ -227,6 +234,17 @@ mod tests {
     fn fuse_conf_lets_users_allow_others_by_a_line_of_its_own() {
         assert!(lets_users_allow_others("# who\nuser_allow_other\nmount_max = 10\n"));
         assert!(!lets_users_allow_others("#user_allow_other\n"));
+    }
+
+    /// Anybody may mount something and call it drumfs: who did is told by the kernel.
+    #[test]
+    fn a_mount_is_ones_own_where_the_kernel_says_so() {
+        let table = b"36 25 0:41 / /a rw,nosuid - fuse.drumfs drumfs rw,user_id=1000,group_id=1000\n\
+            37 25 0:42 / /b rw - fuse.drumfs drumfs rw,user_id=0,group_id=1000\n\
+            38 25 0:43 / /c rw - fuse.drumfs drumfs rw\n\
+            39 25 0:44 / /d rw - fuse.other drumfs rw,user_id=1000,group_id=0\n";
+        let own: Vec<_> = of_drumfs(lines_of(table), 1000).into_iter().map(|own| (own.path, own.mine)).collect();
+        assert_eq!(own, [("/a".into(), true), ("/b".into(), false), ("/c".into(), false)]);
     }
 
     #[test]

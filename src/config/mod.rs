@@ -1,16 +1,24 @@
-//! config.yml: which model, which hash, which backend. Rules are not in it: they are saved in the mount.
+//! config.yml: which model, which hash, which backend. Rules are saved in the mount; those of the older pipeline's
+//! config.yml hold until then.
+
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use thiserror::Error;
+
+use self::text::{
+    FirstRulesText, GateText, MeanText, MemberText, ModelText, PathsText, TargetLabelsText, TargetText, Text,
+    UnusedText,
+};
 
 use crate::archive::HashAlgorithm;
 use crate::classify::input::OldInput;
 use crate::classify::{EnsembleFiles, GateFiles, Mean, MemberFiles, ModelFiles, Target};
+use crate::rules::{self, FirstRules, FirstTargets};
 
 /// A config.yml that can't be used.
 #[derive(Debug, Error)]
@@ -46,8 +54,21 @@ pub struct Config {
     pub threads: Option<usize>,
     /// The store's folder.
     pub store: Option<PathBuf>,
+    /// The archive, where a command line names none.
+    pub archive: Option<PathBuf>,
+    /// The rules that hold until some are saved.
+    pub first_rules: FirstRules,
     /// Keys that mean nothing here, in order.
-    pub ignored: Vec<String>,
+    pub ignored: Vec<Ignored>,
+}
+
+/// A key that means nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The key.
+    pub key: String,
+    /// What takes its place, or what may have been meant.
+    pub instead: Option<String>,
 }
 
 impl Default for Config {
@@ -59,42 +80,11 @@ impl Default for Config {
             hash_algorithm: HashAlgorithm::default(),
             threads: None,
             store: None,
+            archive: None,
+            first_rules: FirstRules::default(),
             ignored: Vec::new(),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Text {
-    #[serde(flatten)]
-    model: ModelText,
-    models: Option<Vec<MemberText>>,
-    ensemble: EnsembleText,
-    gate: Option<GateText>,
-    onnxruntime: Option<PathBuf>,
-    hash_algorithm: Option<String>,
-    threads: Option<usize>,
-    store: Option<PathBuf>,
-    #[serde(flatten)]
-    other: BTreeMap<String, serde_json::Value>,
-}
-
-/// A model and its companions, alone at the top or as one of several.
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct ModelText {
-    model_path: Option<PathBuf>,
-    label_map: Option<PathBuf>,
-    canonical_mapping: Option<PathBuf>,
-    calibration: Option<PathBuf>,
-    fallback_labels: Option<Vec<String>>,
-    target_sr: Option<u32>,
-    target_samples: Option<usize>,
-    n_mfcc: Option<usize>,
-    n_fft: Option<usize>,
-    hop_length: Option<usize>,
-    normalize: Option<bool>,
 }
 
 impl ModelText {
@@ -119,19 +109,6 @@ impl ModelText {
     }
 }
 
-/// One of `models`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemberText {
-    model_path: Option<PathBuf>,
-    label_map: Option<PathBuf>,
-    canonical_mapping: Option<PathBuf>,
-    calibration: Option<PathBuf>,
-    weight: Option<f32>,
-    #[serde(default)]
-    mapping: BTreeMap<String, TargetText>,
-}
-
 impl MemberText {
     fn files(self, folder: &Path) -> MemberFiles {
         let text = ModelText {
@@ -146,14 +123,6 @@ impl MemberText {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum TargetText {
-    Nothing(()),
-    One(String),
-    Several(Vec<String>),
-}
-
 impl From<TargetText> for Target {
     fn from(text: TargetText) -> Self {
         match text {
@@ -162,30 +131,6 @@ impl From<TargetText> for Target {
             TargetText::Several(labels) => Self::Several(labels),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct EnsembleText {
-    mean: MeanText,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum MeanText {
-    #[default]
-    Arithmetic,
-    Geometric,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GateText {
-    model_path: PathBuf,
-    label_map: Option<PathBuf>,
-    calibration: Option<PathBuf>,
-    threshold: Option<f32>,
-    accept: Option<String>,
 }
 
 impl GateText {
@@ -241,13 +186,13 @@ impl Config {
             }
             Some(models) => models.into_iter().map(|model| model.files(folder)).collect(),
         };
-        // They describe a model that is not there.
-        let mut ignored: Vec<String> = text.other.into_keys().collect();
-        for member in members.iter().filter(|member| member.files.model.is_none()) {
-            ignored.extend(member.files.old_input.said().into_iter().map(str::to_owned));
-            ignored.extend(member.files.fallback_labels.iter().map(|_| "fallback_labels".to_owned()));
+        let mut members = members;
+        let ignored = ignored(&text.unused, &text.other, text.paths.as_ref(), &members);
+        // Labels of a model that is not there are no labels of the one that is compiled in.
+        for member in members.iter_mut().filter(|member| member.files.model.is_none()) {
+            member.files.fallback_labels = None;
         }
-        ignored.sort();
+        let maps = members.iter().any(|member| member.files.canonical_mapping.is_some());
         let mean = match text.ensemble.mean {
             MeanText::Arithmetic => Mean::Arithmetic,
             MeanText::Geometric => Mean::Geometric,
@@ -258,9 +203,74 @@ impl Config {
             hash_algorithm,
             threads: text.threads,
             store: at(text.store),
+            archive: at(text.paths.and_then(|paths| paths.archive_root)),
+            first_rules: first_rules(text.first_rules, maps),
             ignored,
         })
     }
+}
+
+/// The rules that hold until some are saved. Where the labels that are collected are `mapped` by a file of one's own, no
+/// target labels means every label that something is collected under, as it did in the older pipeline; else every label.
+fn first_rules(text: FirstRulesText, mapped: bool) -> FirstRules {
+    let misc = text.misc.unwrap_or_default();
+    FirstRules {
+        target_labels: match text.target_labels {
+            None => None,
+            Some(TargetLabelsText::All(())) if mapped => None,
+            Some(TargetLabelsText::All(())) => Some(FirstTargets::All),
+            Some(TargetLabelsText::These(labels)) => Some(FirstTargets::These(labels)),
+        },
+        misc_threshold: misc.threshold,
+        misc_label: misc.label,
+        thresholds: text.thresholds.unwrap_or_default(),
+        hide_duplicates: text.dedup_hash,
+    }
+}
+
+/// The keys that mean nothing, in order, and what takes their place.
+fn ignored(
+    unused: &UnusedText,
+    other: &BTreeMap<String, serde_json::Value>,
+    paths: Option<&PathsText>,
+    members: &[MemberFiles],
+) -> Vec<Ignored> {
+    let say = |key: &str, instead: &str| Ignored { key: key.to_owned(), instead: Some(instead.to_owned()) };
+    let mut ignored: Vec<Ignored> = unused.said().into_iter().map(|(key, instead)| say(key, instead)).collect();
+    ignored.extend(other.keys().map(|key| match rules::is_key(key) {
+        true => say(key, "it belongs in rules.yml"),
+        false => Ignored { key: key.clone(), instead: meant(key) },
+    }));
+    for key in paths.iter().flat_map(|paths| paths.other.keys()) {
+        let key = format!("paths.{key}");
+        ignored.push(match key.as_str() {
+            "paths.runs_root" => say(&key, "what was heard is in the store; `drumfs export` writes an index.jsonl"),
+            "paths.regenerated_root" => say(&key, "`drumfs mount ARCHIVE DIR`, or `drumfs rebuild ARCHIVE --out DIR`"),
+            _ => Ignored { key, instead: None },
+        });
+    }
+    // They describe a model that is not there.
+    for member in members.iter().filter(|member| member.files.model.is_none()) {
+        let said = member.files.old_input.said().into_iter();
+        let labels = member.files.fallback_labels.iter().map(|_| "fallback_labels");
+        ignored.extend(said.chain(labels).map(|key| say(key, "it describes the model of `model_path`")));
+    }
+    ignored.sort_by(|a, b| a.key.cmp(&b.key));
+    ignored
+}
+
+/// What an unknown key may have been meant to be.
+fn meant(key: &str) -> Option<String> {
+    let schema = schema();
+    let known = schema.get("properties").and_then(serde_json::Value::as_object)?;
+    let near = |known: &&String| strsim::normalized_damerau_levenshtein(known, key);
+    let nearest = known.keys().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|known| near(known) > 0.7)?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
+/// The JSON schema of config.yml, from the types that read it.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Text).to_value()
 }
 
 #[cfg(test)]
@@ -278,7 +288,42 @@ mod tests {
     #[test]
     fn keys_of_the_old_pipeline_that_mean_nothing_are_named() {
         let config = Config::parse("target_sr: 44100\nmisc: {threshold: 0.5}\nhash_algorithm: sha256\n", Path::new(""));
-        assert_eq!(config.unwrap().ignored, ["misc", "target_sr"]);
+        let config = config.unwrap();
+        assert_eq!(config.ignored.iter().map(|ignored| &ignored.key[..]).collect::<Vec<_>>(), ["target_sr"]);
+        assert_eq!(config.first_rules.misc_threshold, Some(0.5));
+    }
+
+    #[test]
+    fn what_the_older_pipeline_kept_in_config_yml_becomes_the_first_rules() {
+        use crate::rules::{Rules, Vocabulary};
+        let drums = Vocabulary::drums();
+        let first = |text: &str| Config::parse(text, Path::new("/there")).unwrap().first_rules;
+        let rules = |text: &str| Rules::parse(&Rules::first(&drums, &first(text)), &drums).unwrap();
+        let said = "target_labels: [Kick, Clap]\nmisc: {threshold: 0.625, label: rest}\nthresholds: {Kick: 0.7}\n";
+        let same = Rules::parse(&format!("{said}duplicates: hide\n"), &drums).unwrap();
+        assert_eq!(rules(&format!("{said}dedup_hash: true\n")), same);
+        assert_eq!(rules("threads: 2\n"), Rules::defaults(&drums));
+        assert_eq!(rules("target_labels: null\n"), Rules::parse("target_labels: all\n", &drums).unwrap());
+        // With a mapping of one's own: every label that something is collected under.
+        assert_eq!(first("target_labels: null\ncanonical_mapping: m.json\n"), FirstRules::default());
+        let config = Config::parse("paths: {archive_root: ../sounds, runs_root: x}\n", Path::new("/there")).unwrap();
+        assert_eq!(config.archive, Some(PathBuf::from("/there/../sounds")));
+        assert_eq!(config.ignored[0].key, "paths.runs_root");
+    }
+
+    #[test]
+    fn a_key_that_was_misspelt_is_named_with_what_was_meant() {
+        let config = Config::parse("model_pth: a.onnx\nroutes: []\nzzz: 1\n", Path::new("")).unwrap();
+        let said: Vec<_> =
+            config.ignored.iter().map(|ignored| (&ignored.key[..], ignored.instead.as_deref())).collect();
+        assert_eq!(
+            said,
+            [
+                ("model_pth", Some("did you mean `model_path`?")),
+                ("routes", Some("it belongs in rules.yml")),
+                ("zzz", None)
+            ]
+        );
     }
 
     #[test]
