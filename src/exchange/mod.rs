@@ -6,5 +6,4 @@ mod text;
 
 pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Record, Sound};
-pub(crate) use record::from_hex;
 pub use text::PathText;
