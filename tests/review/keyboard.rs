@@ -120,7 +120,7 @@ fn fifty_decisions_with_undo_and_skip_are_what_was_pressed() {
     browser.press(&["-", " "]);
     assert_eq!(asked(&browser).0, path);
     browser.until("audio && audio.duration > 0.1");
-    let here = "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.href))";
+    let here = "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))";
     assert_eq!(browser.value(here), true, "no other host is asked for anything");
     browser.until("new Set(new Uint32Array(document.getElementById('spectrum').getContext('2d').getImageData(0, 0, 300, 100).data.buffer)).size > 20");
     assert_eq!(browser.value("document.body.dataset.said"), "50");
