@@ -3,8 +3,8 @@
 //! The data goes one way:
 //!
 //! ```text
-//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount
-//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)
+//! archive ──> audio ──> classify ──> store ──> rules ──> view ──> mount | rebuild
+//! (walk,      (decode,  (ONNX,       (sled)    (route)   (tree)   (FUSE)  (links, copies)
 //!  hash,       features) calibrate)
 //!  watch)
 //! ```
@@ -19,12 +19,14 @@ pub mod audio;
 pub mod classify;
 pub mod cli;
 pub mod config;
+pub mod duplicates;
 pub mod exchange;
 pub mod index;
 pub mod learn;
 pub(crate) mod memory;
 pub mod mount;
 pub mod overrides;
+pub mod rebuild;
 pub mod report;
 pub mod review;
 pub mod rules;

@@ -11,7 +11,7 @@ Each round runs, one after the other and in alternating order: `drumfs index` wi
 GNU parallel; an array of shards (a loop that stands in for Slurm); PySpark; Ray Data. Each has as many processes or threads
 that listen as --jobs says, and is timed as a whole, start-up included. The lines of each are compared with the index that
 `drumfs export` writes of the indexed store: all of them, every field. One result is imported into a fresh store; then
-nothing is left to hear, and the index is the same but for the rounding of probabilities. With --kill one worker of each
+nothing is left to hear, and the index is the same but for the rounding of numbers. With --kill one worker of each
 engine is killed (-9) in the middle of the first round, and the result has to be the same all the same.
 
 A table on stderr, JSON in --json. --only takes some of them; --from FILE prints an earlier table, --markdown in Markdown.
@@ -138,19 +138,19 @@ def size_of(folder):
 
 
 def fields_of(path):
-    """Records by path, their probabilities apart."""
+    """Records in order, those numbers apart that are worked out or rounded."""
     with open(path, "rb") as file:
         for line in file:
             record = json.loads(line)
             numbers = [*record.pop("probs"), *[n for _, n in record["topk"]]]
-            numbers += [record.pop(key) or 0 for key in ("conf_top1", "assigned_confidence")]
+            numbers += [record.pop(key) or 0 for key in ("conf_top1", "assigned_confidence", "duration_sec")]
             record["topk"] = [label for label, _ in record["topk"]]
             yield record, numbers
 
 
 def import_and_compare(args, drumfs, records, reference, work):
-    """Imports records into a fresh store, and says how far the probabilities of its index are from the reference's: the
-    store keeps logits, which are worked out from probabilities and rounded. Everything else has to be the same."""
+    """Imports records into a fresh store, and says how far the numbers of its index are from the reference's: the store
+    keeps logits, which are worked out from probabilities. Everything else has to be the same."""
     store, found = os.path.join(work, "imported"), os.path.join(work, "imported.jsonl")
     subprocess.run([drumfs, "import", args.archive, records, "--store", store], check=True, stdout=subprocess.DEVNULL)
     again, _ = common.index(drumfs, args.archive, store)
@@ -273,7 +273,7 @@ def main():
         result = measure(args)
         common.write_json(args.json, result)
     say(json.dumps(result["machine"]))
-    say(f"{len(result['rounds'])} rounds; in each of them all said the same; after an import probabilities were off by "
+    say(f"{len(result['rounds'])} rounds; in each of them all said the same; after an import numbers were off by "
         f"{result.get('import_off_by', 0):.1e} at most")
     print(tables(result, args.markdown))
 

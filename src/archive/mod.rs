@@ -8,4 +8,5 @@ pub mod watch;
 
 pub use discover::{Discovery, Found, Skipped, discover};
 pub use identity::{ContentHash, ContentHasher, HashAlgorithm, HashError};
-pub use root::{ArchiveError, ArchiveRoot};
+pub(crate) use root::open_beneath as beneath;
+pub use root::{ArchiveError, ArchiveRoot, real_path};

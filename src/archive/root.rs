@@ -176,6 +176,21 @@ impl ArchiveRoot {
     }
 }
 
+/// Where a path that may not be there yet really leads: links are followed as far as there is something.
+pub fn real_path(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        let Ok(mut real) = there.canonicalize() else { continue };
+        for part in path.strip_prefix(there).into_iter().flat_map(Path::components) {
+            match part {
+                std::path::Component::ParentDir => drop(real.pop()),
+                part => real.push(part),
+            }
+        }
+        return real;
+    }
+    path.to_owned()
+}
+
 #[cfg(target_os = "linux")]
 const PATH_ONLY: libc::c_int = libc::O_PATH;
 #[cfg(not(target_os = "linux"))]
@@ -203,7 +218,7 @@ const READ: libc::c_int = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// Opens a file below `root` without following any link: openat2(2) where the kernel has it (Linux 5.6), one
 /// component after another elsewhere.
-fn open_beneath(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> io::Result<OwnedFd> {
+pub(crate) fn open_beneath(root: &OwnedFd, relative: &[u8], extra: libc::c_int) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     match open_at_once(
         root.as_raw_fd(),

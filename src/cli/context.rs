@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::{Failure, Global, output};
-use crate::archive::{ArchiveRoot, HashAlgorithm};
+use crate::archive::{ArchiveRoot, HashAlgorithm, real_path};
 use crate::classify::{Backend, Ensemble, places};
 use crate::config::Config;
 use crate::rules::{FirstRules, Rules, RulesError, Vocabulary};
@@ -114,7 +114,7 @@ pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> 
         None => store::default_folder(archive.path())?,
     };
     let folder = std::path::absolute(folder)?;
-    if real(&folder).starts_with(archive.path()) {
+    if real_path(&folder).starts_with(archive.path()) {
         return Err(format!(
             "the store {} would lie inside the archive, which is never written: give another folder with --store",
             folder.display()
@@ -122,21 +122,6 @@ pub fn store_folder(global: &Global, config: &Config, archive: &ArchiveRoot) -> 
         .into());
     }
     Ok(folder)
-}
-
-/// Where a path that may not be there yet really leads: links are followed as far as there is something.
-fn real(path: &Path) -> PathBuf {
-    for there in path.ancestors() {
-        let Ok(mut real) = there.canonicalize() else { continue };
-        for part in path.strip_prefix(there).into_iter().flat_map(Path::components) {
-            match part {
-                std::path::Component::ParentDir => drop(real.pop()),
-                part => real.push(part),
-            }
-        }
-        return real;
-    }
-    path.to_owned()
 }
 
 /// Opens the store of an archive.

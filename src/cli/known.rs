@@ -11,12 +11,13 @@ use std::sync::Arc;
 use super::context::{self, Ear};
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, ContentHash};
+use crate::duplicates;
 use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
 use crate::overrides::Recorder;
-use crate::rules::{Router, Rules};
+use crate::rules::Router;
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Builder, Catalogue, SampleRef};
 
@@ -81,6 +82,19 @@ impl Known {
         }
     }
 
+    /// The rules in force, ready to route by.
+    pub fn router(&self, ear: &Ear) -> Result<Router, Failure> {
+        Ok(Router::new(&super::rules::rules(ear, self.rules.as_deref(), None)?, &ear.vocabulary))
+    }
+
+    /// The mount this is from, where it is from one.
+    pub fn mount(&self) -> Option<&Path> {
+        match &self.from {
+            From::Store(_) => None,
+            From::Mount(mount) => Some(mount),
+        }
+    }
+
     /// Reads what a mount shows: the file system is the interface.
     fn read_mount(mount: PathBuf, folder: PathBuf) -> Result<Self, Failure> {
         let control = mount.join("_control");
@@ -105,16 +119,8 @@ impl Known {
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
         let from = From::Mount(mount);
-        Ok(Self { catalogue: samples.finish(), overrides, rules: Some(rules), from, folder })
-    }
-
-    /// The rules in force, compiled.
-    pub fn router(&self, ear: &Ear) -> Result<Router, Failure> {
-        let rules = match &self.rules {
-            Some(text) => Rules::parse(text, &ear.vocabulary)?,
-            None => Rules::defaults(&ear.vocabulary),
-        };
-        Ok(Router::new(&rules, &ear.vocabulary))
+        let catalogue = samples.finish().with_alike(duplicates::read_alike(&folder));
+        Ok(Self { catalogue, overrides, rules: Some(rules), from, folder })
     }
 
     /// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.

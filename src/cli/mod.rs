@@ -2,8 +2,10 @@
 
 mod background;
 mod calibrate;
+mod confusions;
 mod context;
 mod create_stub;
+mod duplicates;
 pub mod features;
 mod index;
 mod known;
@@ -13,9 +15,12 @@ mod output;
 mod overrides;
 mod place;
 mod progress;
+mod rebuild;
 mod review;
 mod rules;
 mod schema;
+mod stats;
+mod uncertain;
 mod validate;
 mod worker;
 
@@ -59,8 +64,13 @@ enum Command {
     Mount(mount::MountArgs),
     #[command(alias = "infer")]
     Index(index::IndexArgs),
+    Rebuild(rebuild::RebuildArgs),
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    Stats(stats::StatsArgs),
+    Uncertain(uncertain::UncertainArgs),
+    Confusions(confusions::ConfusionsArgs),
+    Duplicates(duplicates::DuplicatesArgs),
     Calibrate(calibrate::CalibrateArgs),
     Override(overrides::OverrideArgs),
     Review(review::ReviewArgs),
@@ -106,7 +116,12 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Index(args) => index::run(&cli.global, &args),
+        Command::Rebuild(args) => rebuild::run(&cli.global, &args),
         Command::Rules(command) => rules::run(&cli.global, command),
+        Command::Stats(args) => stats::run(&cli.global, &args),
+        Command::Uncertain(args) => uncertain::run(&cli.global, &args),
+        Command::Confusions(args) => confusions::run(&cli.global, &args),
+        Command::Duplicates(args) => duplicates::run(&cli.global, &args),
         Command::Calibrate(args) => calibrate::run(&cli.global, &args),
         Command::Override(args) => overrides::run(&cli.global, &args),
         Command::Review(args) => review::run(&cli.global, &args),

@@ -2,9 +2,15 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsRawFd;
 
 use serde::Serialize;
+
+use crate::report::Style;
+
+/// How wide a line is where stdout is no terminal that says, in columns.
+const WIDTH: usize = 80;
 
 /// Prints a result as a line on stdout.
 ///
@@ -12,6 +18,34 @@ use serde::Serialize;
 /// What the system says; [`io::ErrorKind::BrokenPipe`] where nobody reads any more.
 pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
+}
+
+/// Prints many lines on stdout.
+///
+/// # Errors
+/// As [`line`].
+pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    out.flush()
+}
+
+/// How stdout can be drawn on: as wide as the terminal, or as COLUMNS says; in colours only on a terminal, and not where
+/// NO_COLOR says so (<https://no-color.org>).
+pub fn style() -> Style {
+    let said = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let is_terminal = io::stdout().is_terminal();
+    let asked = said("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+    let width = asked.or_else(|| if is_terminal { terminal_width() } else { None }).unwrap_or(WIDTH);
+    let dumb = said("TERM").is_some_and(|terminal| terminal == "dumb");
+    Style { width: width.clamp(20, 500), colour: is_terminal && !dumb && said("NO_COLOR").is_none() }
+}
+
+fn terminal_width() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize to the place it is given, which lives until after the call.
+    let done = unsafe { libc::ioctl(io::stdout().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (done == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Prints a result as JSON on stdout.

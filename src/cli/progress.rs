@@ -37,9 +37,13 @@ impl PassBar {
 
     /// So many files are to be heard.
     pub fn planned(&self, todo: u64) {
-        let style =
-            ProgressStyle::with_template("{spinner} listening [{bar:30}] {human_pos}/{human_len}  {rate}  {eta} left");
-        if let Ok(style) = style {
+        self.counting("listening", todo);
+    }
+
+    /// So many files are to be worked on; `doing` says how.
+    pub fn counting(&self, doing: &str, todo: u64) {
+        let template = format!("{{spinner}} {doing} [{{bar:30}}] {{human_pos}}/{{human_len}}  {{rate}}  {{eta}} left");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
                 // A rate that can't be drawn is left out.
                 let _ = write!(text, "{:.0} files/s", state.per_sec());
@@ -47,6 +51,7 @@ impl PassBar {
             self.0.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
         self.0.set_length(todo);
+        self.0.set_position(0);
         self.0.reset_eta();
     }
 

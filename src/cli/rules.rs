@@ -120,11 +120,20 @@ fn check(ear: &Ear, args: &CheckArgs) -> Result<Outcome, Failure> {
     Ok(if error.is_some() { Outcome::Failed } else { Outcome::Done })
 }
 
+/// The rules of a file, or those in force.
+pub(super) fn rules(ear: &Ear, in_force: Option<&str>, file: Option<&Path>) -> Result<Rules, Failure> {
+    Ok(match (file, in_force) {
+        (Some(file), _) => {
+            Rules::parse_bytes(&read(file)?, &ear.vocabulary).map_err(|error| format!("{}: {error}", file.display()))?
+        }
+        (None, Some(text)) => Rules::parse(text, &ear.vocabulary)?,
+        (None, None) => Rules::defaults(&ear.vocabulary),
+    })
+}
+
 /// The router of a rules file, or of the rules in force.
 fn router(ear: &Ear, known: &Known, file: Option<&Path>) -> Result<Router, Failure> {
-    let Some(file) = file else { return known.router(ear) };
-    let rules = Rules::parse_bytes(&read(file)?, &ear.vocabulary);
-    Ok(Router::new(&rules.map_err(|error| format!("{}: {error}", file.display()))?, &ear.vocabulary))
+    Ok(Router::new(&rules(ear, known.rules.as_deref(), file)?, &ear.vocabulary))
 }
 
 fn subject<'a>(known: &'a Known, sample: &'a SampleRef<'a>) -> Subject<'a> {

@@ -10,6 +10,7 @@ use super::{Analyses, Judgement, Status, judge, snapshot};
 use crate::archive::ContentHash;
 use crate::audio::Attributes;
 use crate::classify::Ensemble;
+use crate::duplicates;
 use crate::store::{Known, SampleEntry, Store, StoreError};
 use crate::view::{Builder, Catalogue, Sample, SampleRef};
 
@@ -128,7 +129,8 @@ const RUN: usize = 4096;
 /// # Errors
 /// Where the store can't be read.
 pub fn load(store: &Store, ensemble: &Ensemble) -> Result<Catalogue, JoinError> {
-    snapshot::read(store, ensemble).map_or_else(|| load_from_store(store, ensemble), Ok)
+    let catalogue = snapshot::read(store, ensemble).map_or_else(|| load_from_store(store, ensemble), Ok)?;
+    Ok(catalogue.with_alike(duplicates::read_alike(store.folder())))
 }
 
 /// A catalogue with what the store knows now of some paths.

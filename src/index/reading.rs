@@ -9,6 +9,7 @@ use super::Analyses;
 use super::listen::{Listener, Prepared, Source};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash, ContentHasher, HashAlgorithm, kind};
+use crate::audio::{DecodeError, Decoded, Decoder};
 use crate::classify::Ensemble;
 
 /// Files up to this size (bytes) are held in memory while they are heard; larger ones are hashed and decoded through
@@ -54,6 +55,18 @@ impl Reading {
         Ok(Self { file, bytes: whole, extension, size, mtime_ns, hash: hasher.finish() })
     }
 
+    /// Decodes it.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn decode<'d>(&self, decoder: &'d mut Decoder) -> Result<Decoded<'d>, DecodeError> {
+        decoder.decode(self.source(), self.size, self.extension.as_deref())
+    }
+
+    fn source(&self) -> Source<'_> {
+        self.bytes.as_deref().map_or(Source::File(&self.file), Source::Bytes)
+    }
+
     /// Decodes the file for the models that are missing in `heard`. The listener of this thread is made where there is
     /// none yet.
     ///
@@ -84,8 +97,7 @@ impl Reading {
     }
 
     fn prepare_with(&self, listener: &mut Listener, heard: Analyses) -> Prepared {
-        let source = self.bytes.as_deref().map_or(Source::File(&self.file), Source::Bytes);
-        listener.prepare(heard, source, self.size, self.extension.as_deref())
+        listener.prepare(heard, self.source(), self.size, self.extension.as_deref())
     }
 
     fn listener<'l>(listener: &'l mut Option<Listener>, ensemble: &Arc<Ensemble>) -> io::Result<&'l mut Listener> {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::escaped;
 use crate::classify::figures::{BINS, Bin, calibration_error};
 
 /// Side of a plot, in pixels.
@@ -155,10 +156,6 @@ fn short(count: usize) -> String {
         10_000..1_000_000 => format!("{}k", count / 1000),
         _ => format!("{}M", count / 1_000_000),
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::condition::Field;
 use super::route::Reason;
-use super::spec::{Layout, Names};
+use super::spec::{Duplicates, Layout, Names};
 
 /// A key at the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +123,9 @@ pub(super) fn layouts() -> [(&'static str, Layout); 3] {
     Layout::ALL.map(|layout| (layout.name(), layout))
 }
 
-/// The words of `duplicates`, and whether they hide.
-pub(super) const DUPLICATES: [(&str, bool); 2] = [("show", false), ("hide", true)];
+/// The words of `duplicates`.
+pub(super) const DUPLICATES: [(&str, Duplicates); 3] =
+    [("show", Duplicates::Show), ("hide", Duplicates::Hide), ("hide-near", Duplicates::HideNear)];
 
 /// The words of `names`.
 pub(super) fn names() -> [(&'static str, Names); 3] {

@@ -27,6 +27,15 @@ impl Router {
             word = word.rsplit_once('/')?.0;
         }
     }
+
+    /// The collected label that a person's word means, as [`Router::fine_labels_meant`] reads it; none where that is
+    /// collected in several places.
+    pub fn label_of_word(&self, word: &str) -> Option<u8> {
+        let mut collected =
+            self.fine_labels_meant(word)?.into_iter().map(|fine| self.collected_under.get(fine).copied());
+        let label = collected.next()??;
+        collected.all(|other| other == Some(label)).then_some(label)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::document::{Document, Kind, Node, Scalar};
 use super::error::{RulesError, RulesErrorKind, did_you_mean, position, shown};
 use super::globs::Globs;
 use super::keys::{self, Key, MiscKey};
-use super::spec::{Layout, Names, Rules, Spec, Warning};
+use super::spec::{Duplicates, Layout, Names, Rules, Spec, Warning};
 use super::vocabulary::{MISC, Vocabulary};
 
 /// The longest rules file, in bytes.
@@ -37,7 +37,7 @@ pub(super) fn default_spec(vocabulary: &Vocabulary) -> Spec {
         thresholds: Vec::new(),
         canonical: Vec::new(),
         layout: Layout::default(),
-        hide_duplicates: false,
+        duplicates: Duplicates::default(),
         names: Names::default(),
         keep_opened_paths: true,
         routes: Vec::new(),
@@ -190,7 +190,7 @@ impl<'d, 't> Parser<'d, 't> {
                             spec.canonical = self.canonical(canonical_nodes)?;
                         }
                         Key::Layout => spec.layout = self.choice(value, &keys::layouts())?,
-                        Key::Duplicates => spec.hide_duplicates = self.choice(value, &keys::DUPLICATES)?,
+                        Key::Duplicates => spec.duplicates = self.choice(value, &keys::DUPLICATES)?,
                         Key::Names => spec.names = self.choice(value, &keys::names())?,
                         Key::KeepOpenedPaths => spec.keep_opened_paths = self.boolean(value)?,
                         Key::Routes => spec.routes = self.routes(value)?,

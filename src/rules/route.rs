@@ -11,7 +11,7 @@ use super::globs::Globs;
 use super::heard::{Groups, entropy, first_three, likeliest};
 use super::label_set::LabelSet;
 use super::names::NameTable;
-use super::spec::{Action, Layout, Names, Rules};
+use super::spec::{Action, Duplicates, Layout, Names, Rules};
 use super::subject::Subject;
 use super::vocabulary::Vocabulary;
 
@@ -69,6 +69,12 @@ impl Reason {
             Self::LowConfidence => "low_confidence",
             Self::Top1 => "top1",
         }
+    }
+
+    /// Whether the model had a say in it, so that asking a person may tell something: not where a person or a route
+    /// decided already, nor where nothing of the classes was heard.
+    pub fn is_by_ear(self) -> bool {
+        matches!(self, Self::Top1 | Self::LowConfidence | Self::OutOfTarget | Self::Name)
     }
 
     pub(super) fn bit(self) -> u16 {
@@ -155,8 +161,10 @@ pub struct Router {
     pub(super) threshold_of: Vec<f32>,
     pub(super) folders: Vec<String>,
     pub(super) misc_folder: FolderId,
+    /// Whether a folder is not to be used; empty where all are.
+    pub(super) closed: Box<[bool]>,
     pub(super) routes: Vec<CompiledRoute>,
-    folder_ids: HashMap<String, FolderId>,
+    pub(super) folder_ids: HashMap<String, FolderId>,
     pub(super) label_ids: HashMap<String, u8>,
     pub(super) names: NameTable,
     path_globs: Arc<Globs>,
@@ -286,6 +294,7 @@ impl Router {
             threshold_of,
             folders,
             misc_folder,
+            closed: [].into(),
             routes,
             folder_ids,
             label_ids,
@@ -327,6 +336,11 @@ impl Router {
     /// Whether of several samples with the same content only the first path shows.
     pub fn hide_duplicates(&self) -> bool {
         self.rules.hide_duplicates()
+    }
+
+    /// Whether of several sounds that are nearly the same only the first path shows.
+    pub fn hide_near_duplicates(&self) -> bool {
+        self.rules.duplicates() == Duplicates::HideNear
     }
 
     /// Whether a path that was opened goes on opening after its sample moved.
@@ -391,7 +405,7 @@ impl Router {
             verdict.label = Some(label);
             verdict.confidence = audio.map_or(0.0, |_| self.groups.sum_of(label, subject.probs));
         }
-        verdict
+        self.limit(verdict)
     }
 
     /// Reason and folder if there were no routes, and the label where something else than the audio gave it.
@@ -475,18 +489,28 @@ impl Router {
         };
         let read = || self.names.labels_of(subject.path);
         let said = subject.read_name.map_or_else(read, |kept| kept.get_or_read(read));
-        let mut collected = said.iter().map(|label| self.collected_under.get(usize::from(label)).copied());
-        let label = collected.next()??;
-        // Two words for things that are collected together are still one thing.
-        if collected.any(|other| other != Some(label)) {
-            return None;
-        }
+        let label = self.one_thing(said)?;
         if !tiebreak {
             return Some((self.folder_of_label(label).unwrap_or(self.misc_folder), label));
         }
         let folder = self.folder_of_label(label)?;
         let first_three = first_three(subject.probs);
         said.iter().any(|said| first_three.contains(&Some(said))).then_some((folder, label))
+    }
+
+    /// The label under which everything is collected that a name speaks of; none where it speaks of nothing or of several
+    /// things.
+    fn one_thing(&self, said: LabelSet) -> Option<u8> {
+        let mut collected = said.iter().map(|label| self.collected_under.get(usize::from(label)).copied());
+        let label = collected.next()??;
+        // Two words for things that are collected together are still one thing.
+        collected.all(|other| other == Some(label)).then_some(label)
+    }
+
+    /// The collected label that a sample's path speaks of, whatever the rules make of names; none where it speaks of
+    /// nothing or of several things.
+    pub fn label_of_name(&self, path: &[u8]) -> Option<u8> {
+        self.one_thing(self.names.labels_of(path))
     }
 
     /// Index and folder of the first route that matches; no folder where it hides.

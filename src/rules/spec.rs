@@ -83,6 +83,18 @@ pub(super) struct Route {
     pub(super) action: Action,
 }
 
+/// What is done with a sound that is there several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// All of them show.
+    #[default]
+    Show,
+    /// Of the same bytes the first path shows.
+    Hide,
+    /// Of what `drumfs duplicates` found to be nearly the same sound as well.
+    HideNear,
+}
+
 /// Every key of a rules file. Labels are names: indices come with the vocabulary a router is made for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Spec {
@@ -93,7 +105,7 @@ pub(super) struct Spec {
     pub(super) thresholds: Vec<(String, f32)>,
     pub(super) canonical: Vec<(String, String)>,
     pub(super) layout: Layout,
-    pub(super) hide_duplicates: bool,
+    pub(super) duplicates: Duplicates,
     pub(super) names: Names,
     pub(super) keep_opened_paths: bool,
     pub(super) routes: Vec<Route>,
@@ -175,9 +187,14 @@ impl Rules {
         self.spec.names
     }
 
+    /// What is done with a sound that is there several times.
+    pub fn duplicates(&self) -> Duplicates {
+        self.spec.duplicates
+    }
+
     /// Whether of several samples with the same content only the first path shows.
     pub fn hide_duplicates(&self) -> bool {
-        self.spec.hide_duplicates
+        self.spec.duplicates != Duplicates::Show
     }
 
     /// Whether a path that was opened goes on opening after its sample moved.

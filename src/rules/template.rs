@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::keys::DUPLICATES;
 use super::parse::DEFAULT_MISC_THRESHOLD;
+use super::spec::Duplicates;
 use super::spec::Rules;
 use super::vocabulary::{MISC, Vocabulary};
 
@@ -80,8 +81,8 @@ impl Rules {
         let thresholds: Vec<String> =
             first.thresholds.iter().map(|(label, value)| format!("{}: {}", in_yaml(label), decimal(*value))).collect();
         let thresholds = thresholds.join(", ");
-        let duplicates = DUPLICATES.iter().find(|(_, hides)| *hides == first.hide_duplicates.unwrap_or_default());
-        let duplicates = duplicates.map_or("show", |(word, _)| word);
+        let duplicates = if first.hide_duplicates.unwrap_or_default() { Duplicates::Hide } else { Duplicates::Show };
+        let duplicates = DUPLICATES.iter().find(|(_, choice)| *choice == duplicates).map_or("show", |(word, _)| word);
         if !others.is_empty() {
             text.push_str("# Also known:\n");
             for line in wrapped(&others, 108) {
@@ -105,7 +106,8 @@ impl Rules {
              # Below each folder: preserve (the archive's own folders), flat (none) or by-pack (the first one).\n\
              layout: preserve\n\
              \n\
-             # The same sound under several paths: show all of them, or hide all but the first.\n\
+             # The same sound under several paths: show all of them, hide all but the first of the same bytes, or hide-near:\n\
+             # also what `drumfs duplicates` found to be nearly the same sound.\n\
              duplicates: {duplicates}\n\
              \n\
              # What a name such as BD_019.wav counts: ignore (nothing), tiebreak (where the model is unsure) or trust\n\

@@ -21,6 +21,14 @@ impl Assigned {
     /// Nowhere.
     pub(super) const HIDDEN: Self = Self { confidence: 0.0, folder: 0, reason: Reason::Hidden, flags: 0 };
 
+    /// What a record says: folder, reason, confidence, and whether the label the audio favours stays below its threshold
+    /// or has no folder.
+    pub fn new(folder: FolderId, reason: Reason, confidence: f32, below_threshold: bool, out_of_target: bool) -> Self {
+        let flag = |flag, set| if set { flag } else { 0 };
+        let flags = flag(BELOW_THRESHOLD, below_threshold) | flag(OUT_OF_TARGET, out_of_target);
+        Self { confidence, folder, reason, flags }
+    }
+
     /// Whether the label the audio favours stays below its threshold, whatever the reason.
     pub fn below_threshold(&self) -> bool {
         self.flags & BELOW_THRESHOLD != 0
@@ -34,12 +42,7 @@ impl Assigned {
 
 impl From<&Verdict> for Assigned {
     fn from(verdict: &Verdict) -> Self {
-        let flag = |flag, set| if set { flag } else { 0 };
-        Self {
-            confidence: verdict.confidence,
-            folder: verdict.folder,
-            reason: verdict.reason,
-            flags: flag(BELOW_THRESHOLD, verdict.below_threshold) | flag(OUT_OF_TARGET, verdict.out_of_target),
-        }
+        let Verdict { folder, reason, confidence, below_threshold, out_of_target, .. } = *verdict;
+        Self::new(folder, reason, confidence, below_threshold, out_of_target)
     }
 }

@@ -14,10 +14,10 @@ use super::catalogue::{Catalogue, SAME_NAME};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
 use super::names::{NAME_MAX, cut, tagged};
-use super::sample::{SampleRef, folder_of};
+use super::sample::folder_of;
 use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Name, Names, Node, Place, Tree, View, mix};
 use crate::archive::ContentHash;
-use crate::rules::{FolderId, Layout, ReadName, Reason, Router, Subject, Verdict};
+use crate::rules::{FolderId, Layout, Reason, Router, Subject};
 use crate::store::Override;
 
 /// How many samples `_uncertain/` shows.
@@ -44,17 +44,58 @@ pub struct ViewInput<'a> {
     pub rules_error: Option<Arc<str>>,
 }
 
-impl ViewInput<'_> {
-    /// What the rules say of a sample.
-    fn verdict(&self, sample: &SampleRef<'_>, name: &ReadName) -> Verdict {
-        let said = sample.hash.as_ref().filter(|_| !self.overrides.is_empty()).and_then(|h| self.overrides.get(h));
-        self.router.route(&Subject { read_name: Some(name), ..sample.subject(said.map(|said| &said.label[..])) })
-    }
+/// Where the rules put each sample of a catalogue, in order; of several with the same content the first alone shows,
+/// where the rules say so.
+pub fn assign(catalogue: &Catalogue, router: &Router, overrides: &HashMap<ContentHash, Override>) -> Vec<Assigned> {
+    route(catalogue, router, overrides).into_iter().map(|routed| routed.assigned).collect()
+}
 
+fn route(catalogue: &Catalogue, router: &Router, overrides: &HashMap<ContentHash, Override>) -> Vec<Routed> {
+    let mut routed = catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample, name| {
+        let said = sample.hash.as_ref().filter(|_| !overrides.is_empty()).and_then(|hash| overrides.get(hash));
+        let subject = Subject { read_name: Some(name), ..sample.subject(said.map(|said| &said.label[..])) };
+        let verdict = router.route(&subject);
+        Routed { assigned: (&verdict).into(), margin: verdict.margin }
+    });
+    if router.hide_duplicates() {
+        let mut first = vec![false; routed.len()];
+        catalogue.by_hash().iter().for_each(|&id| first[id as usize] = true);
+        let hashed = catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.has_hash(place)));
+        for ((routed, hashed), first) in routed.iter_mut().zip(hashed).zip(first) {
+            if hashed && !first {
+                routed.assigned.reason = Reason::Hidden;
+            }
+        }
+    }
+    if router.hide_near_duplicates() {
+        for id in catalogue.later_alike() {
+            // The same bytes are hidden with it.
+            routed[id as usize].assigned.reason = Reason::Hidden;
+        }
+    }
+    routed
+}
+
+impl ViewInput<'_> {
     /// Makes the view.
     pub fn build(self) -> View {
         let started = Instant::now();
-        let routed_to = self.route();
+        let routed_to = route(&self.catalogue, &self.router, self.overrides);
+        self.place(started, routed_to)
+    }
+
+    /// Makes the view of samples whose places are known: `decided` has one for each, in the order of the catalogue.
+    pub fn build_decided(self, decided: &[Assigned]) -> View {
+        let started = Instant::now();
+        let routed = |(_, place): (_, usize)| {
+            let assigned = decided.get(place).copied().unwrap_or(Assigned::HIDDEN);
+            Routed { assigned, margin: 0.0 }
+        };
+        let routed_to = self.catalogue.samples().iter().zip(0..).map(routed).collect();
+        self.place(started, routed_to)
+    }
+
+    fn place(self, started: Instant, routed_to: Vec<Routed>) -> View {
         let routed = Instant::now();
         let mut builder = Builder::new(&self);
         builder.reserved_folders();
@@ -87,24 +128,6 @@ impl ViewInput<'_> {
         };
         let times = BuildTimes { route: routed - started, tree: built - routed, count: counted - built };
         View { tree: Arc::new(tree), epoch: self.epoch, rules_error: self.rules_error, times }
-    }
-
-    fn route(&self) -> Vec<Routed> {
-        let mut routed = self.catalogue.each(Routed { assigned: Assigned::HIDDEN, margin: 0.0 }, |sample, name| {
-            let verdict = self.verdict(&sample, name);
-            Routed { assigned: (&verdict).into(), margin: verdict.margin }
-        });
-        if self.router.hide_duplicates() {
-            let mut first = vec![false; routed.len()];
-            self.catalogue.by_hash().iter().for_each(|&id| first[id as usize] = true);
-            let hashed = self.catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.has_hash(place)));
-            for ((routed, hashed), first) in routed.iter_mut().zip(hashed).zip(first) {
-                if hashed && !first {
-                    routed.assigned.reason = Reason::Hidden;
-                }
-            }
-        }
-        routed
     }
 }
 
@@ -264,9 +287,7 @@ impl<'a> Builder<'a> {
     /// What a person or a route decided is not asked again.
     fn uncertain(&mut self, routed: &[Routed]) {
         let uncertain = self.dir(DirId::ROOT, b"_uncertain");
-        let asked = |routed: &Routed| {
-            matches!(routed.assigned.reason, Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name)
-        };
+        let asked = |routed: &Routed| routed.assigned.reason.is_by_ear();
         let catalogue = Arc::clone(&self.input.catalogue);
         let present = catalogue.chunks().all().iter().flat_map(|c| (0..c.len()).map(|place| c.is_present(place)));
         let asked = present.zip(routed).zip(0u32..).filter(|((present, routed), _)| *present && asked(routed));

@@ -1,5 +1,6 @@
 //! Every sample with what was heard in it, ordered by path: what a view is made from.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -27,7 +28,12 @@ pub struct Catalogue {
     by_hash_digest: OnceLock<u64>,
     by_name: OnceLock<Arc<[u32]>>,
     totals: OnceLock<Totals>,
+    alike: Arc<Alike>,
 }
+
+/// Contents that are nearly the same sound: the number of the group of each.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Alike(pub HashMap<ContentHash, u32>);
 
 /// The samples of a catalogue, packed.
 #[derive(Debug, Default, Clone)]
@@ -233,15 +239,32 @@ impl Catalogue {
         let same_paths = all.len() == self.chunks.all.len()
             && all.iter().zip(&self.chunks.all).all(|(new, old)| Arc::ptr_eq(new, old) || new.has_paths_of(old));
         if !same_paths {
-            return Self::of_chunks(all);
+            return Self { alike: Arc::clone(&self.alike), ..Self::of_chunks(all) };
         }
         // Ids are what they were.
         Self {
             chunks: Chunks::new(all),
             by_ino: Arc::clone(&self.by_ino),
             by_name: self.by_name.clone(),
+            alike: Arc::clone(&self.alike),
             ..Self::default()
         }
+    }
+
+    /// This catalogue, knowing which contents are nearly the same sound. A changed one knows it as well.
+    pub fn with_alike(self, alike: Alike) -> Self {
+        Self { alike: Arc::new(alike), ..self }
+    }
+
+    /// One present sample of each content that is nearly the same sound as another which stands first by path.
+    pub(super) fn later_alike(&self) -> Vec<u32> {
+        let mut alike: Vec<(u32, u32)> = Vec::new();
+        if !self.alike.0.is_empty() {
+            let group = |id: u32| self.sample(id).hash.and_then(|hash| self.alike.0.get(&hash).copied());
+            alike.extend(self.by_hash().iter().filter_map(|&id| Some((group(id)?, id))));
+        }
+        alike.sort_unstable();
+        alike.chunk_by(|a, b| a.0 == b.0).flat_map(|group| group.iter().skip(1).map(|(_, id)| *id)).collect()
     }
 
     /// The samples, ordered by path bytes. A sample's place in it is its id.
@@ -368,6 +391,16 @@ impl Catalogue {
         let start = by_hash.partition_point(|&id| digest(id) < hash.as_bytes());
         let same = by_hash.get(start..)?.iter().take_while(|&&id| digest(id) == hash.as_bytes());
         same.map(|&id| self.sample(id)).find(|sample| sample.hash.as_ref() == Some(hash))
+    }
+
+    /// For each sample whether it is the present one that stands for its content: the first by path. One whose content
+    /// is not known stands for itself.
+    pub fn is_first_of_content(&self) -> Vec<bool> {
+        let chunks = || self.chunks.all.iter().flat_map(|chunk| (0..chunk.len()).map(move |place| (chunk, place)));
+        let mut first: Vec<bool> =
+            chunks().map(|(chunk, place)| chunk.is_present(place) && !chunk.has_hash(place)).collect();
+        self.by_hash().iter().for_each(|&id| first[id as usize] = true);
+        first
     }
 
     /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.

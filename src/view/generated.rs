@@ -111,7 +111,21 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
+    /// The counts that the pipeline before drumfs wrote as `stats` of its `_rebuild_summary.json`, under its names.
+    pub fn old_stats(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::from([
+            ("total", self.samples),
+            ("emitted", self.samples - self.hidden),
+            ("errors", self.failed),
+            ("hidden", self.hidden),
+            ("duplicates", self.duplicates),
+            ("missing_source", self.missing),
+            ("overridden", self.reasons.get(Reason::Override.name()).copied().unwrap_or(0)),
+        ])
+    }
+
+    /// Counts what [`assign`](super::assign) gave for a catalogue; `labels` are the fine ones in label order.
+    pub fn count(catalogue: &Catalogue, router: &Router, assigned: &[Assigned], labels: &[String]) -> Self {
         let totals = catalogue.totals();
         let mut reasons = [0u64; Reason::ALL.len()];
         let mut folders = vec![0u64; router.folders().len()];
@@ -220,15 +234,7 @@ impl View {
             reasons: &'a BTreeMap<&'static str, u64>,
         }
         let numbers = &self.tree.numbers;
-        let stats = BTreeMap::from([
-            ("total", numbers.samples),
-            ("emitted", numbers.samples - numbers.hidden),
-            ("errors", numbers.failed),
-            ("hidden", numbers.hidden),
-            ("duplicates", numbers.duplicates),
-            ("missing_source", numbers.missing),
-            ("overridden", numbers.reasons.get(Reason::Override.name()).copied().unwrap_or(0)),
-        ]);
+        let stats = numbers.old_stats();
         json(&Summary { copy_mode: "mount", stats, class_counts: &numbers.folders, reasons: &numbers.reasons })
     }
 

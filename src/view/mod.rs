@@ -15,11 +15,12 @@ mod sample;
 mod tree;
 
 pub use assigned::Assigned;
-pub use build::ViewInput;
-pub use catalogue::{Builder, Catalogue, Samples};
+pub use build::{ViewInput, assign};
+pub use catalogue::{Alike, Builder, Catalogue, Samples};
 pub use changes::{changed_names, changed_names_in};
 pub use generated::{Generated, Numbers, error_line};
 pub use ino::{Ino, ROOT};
+pub(crate) use names::tagged;
 pub use packed::Packed;
 pub use sample::{Sample, SampleRef};
 pub use tree::{BuildTimes, DirId, Node, View};

@@ -1,6 +1,7 @@
 //! One sample: owned, as it comes in, and borrowed, as a catalogue has it.
 
-use crate::archive::ContentHash;
+use super::names::EXTENSION_MAX;
+use crate::archive::{ContentHash, kind};
 use crate::audio::Attributes;
 use crate::index::{GateAnswer, Status};
 use crate::rules::Subject;
@@ -162,6 +163,16 @@ impl<'a> SampleRef<'a> {
     /// The pack it is from: the first folder of its path; empty in the root.
     pub fn pack(&self) -> &'a [u8] {
         self.folder().split(|&b| b == b'/').next().unwrap_or_default()
+    }
+
+    /// Its name in `_by-id/`: the digest in hexadecimal and the extension in lower case.
+    pub fn by_id_name(&self) -> Vec<u8> {
+        let mut name = self.hash.map(|hash| hash.to_hex()).unwrap_or_default().into_bytes();
+        if let Some(extension) = kind::extension(self.name()).filter(|extension| extension.len() <= EXTENSION_MAX) {
+            name.push(b'.');
+            name.extend_from_slice(&extension.to_ascii_lowercase());
+        }
+        name
     }
 
     /// The likeliest fine label, by its place in label order, and its probability.

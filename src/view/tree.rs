@@ -9,7 +9,6 @@ use super::assigned::Assigned;
 use super::catalogue::Catalogue;
 use super::generated::{Generated, Numbers};
 use super::ino::{self, Ino, ROOT};
-use super::names::EXTENSION_MAX;
 use super::sample::SampleRef;
 use crate::rules::{FolderId, Reason, Router};
 
@@ -287,7 +286,7 @@ impl View {
                 let hex = name.split(|&b| b == b'.').next()?;
                 let hash = |id: u32| self.sample(id).hash.map(|hash| hash.to_hex()).unwrap_or_default();
                 let place = ids.binary_search_by(|&id| hash(id).as_bytes().cmp(hex)).ok()?;
-                (by_id_name(self.sample(ids[place])) == name).then_some(Node::Sample(ids[place]))
+                (self.sample(ids[place]).by_id_name() == name).then_some(Node::Sample(ids[place]))
             }
         }
     }
@@ -307,7 +306,7 @@ impl View {
             }
             Listing::ById(ids) => {
                 let id = *ids.get(place)?;
-                Some((Cow::Owned(by_id_name(self.sample(id))), Node::Sample(id)))
+                Some((Cow::Owned(self.sample(id).by_id_name()), Node::Sample(id)))
             }
         }
     }
@@ -371,14 +370,4 @@ impl Tree {
 /// A sum that tells what went into it, and in which order.
 pub(super) fn mix(sum: u64, value: u64) -> u64 {
     sum.rotate_left(5) ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// The name in `_by-id/`: the digest in hexadecimal and the extension in lower case.
-pub(super) fn by_id_name(sample: SampleRef<'_>) -> Vec<u8> {
-    let mut name = sample.hash.map(|hash| hash.to_hex()).unwrap_or_default().into_bytes();
-    if let Some(extension) = crate::archive::kind::extension(sample.name()).filter(|e| e.len() <= EXTENSION_MAX) {
-        name.push(b'.');
-        name.extend_from_slice(&extension.to_ascii_lowercase());
-    }
-    name
 }

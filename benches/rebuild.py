@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""What `drumfs rebuild` takes, beside `cp -a` and the pipeline that drumfs replaces, on the same files.
+
+Makes an archive of small files with names that occur once, and an index.jsonl of it; nothing is listened to. In each
+round everything is run once, every second round in the opposite order: links and copies by drumfs and by the old steps
+(benches/old_rebuild.py), `cp -a` of the archive, a second run that has nothing to do, and --undo. Before each the disk
+is done with what was written before (sync). The old steps put all files of a label into one folder: so does drumfs with
+--layout flat, which is timed as well as the layout of the archive.
+
+A time is that of the whole process, with its start and the reading of the index. `cp -a` reads no index and writes no
+log. The target of a ratio is a median of ratios within a round.
+
+    python3 benches/rebuild.py --files 20000
+    python3 benches/rebuild.py --from result.json --markdown
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import common
+
+LABELS = ["Kick", "Snare", "Hihat", "Crash", "Ride", "Tom", "misc"]
+OLD = os.path.join(common.HERE, "old_rebuild.py")
+
+
+def make(folder, files, size, index):
+    """The archive and its index. Each file has bytes of its own."""
+    block = os.urandom(size)
+    with open(index, "w", encoding="utf-8") as lines:
+        for number in range(files):
+            relative = f"Maker {number // 2000:02}/Pack {number // 200:04}/Some Drum Sound {number:07}.wav"
+            path = os.path.join(folder, relative)
+            if number % 200 == 0:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(number.to_bytes(8, "little") + block[8:])
+            label = LABELS[number * 7919 % len(LABELS)]
+            lines.write(json.dumps({
+                "relative_path": relative, "abs_path": path, "hash": f"{number:032x}", "size": size,
+                "mtime": 1730723456.123, "label_top1": label, "conf_top1": 0.93,
+                "topk": [[label, 0.93], ["Tom", 0.04], ["Ride", 0.01]], "assigned_label": label,
+                "assigned_reason": "top1", "misc_routed": False, "errors": None,
+            }) + "\n")
+
+
+def run(command):
+    """How long a command takes in s, and what it prints."""
+    os.sync()
+    started = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()[-400:]}")
+    return seconds, done.stdout
+
+
+class Bench:
+    def __init__(self, arguments, work):
+        self.program = common.drumfs_binary(arguments.drumfs)
+        self.work, self.files = work, arguments.files
+        self.archive = os.path.join(work, "archive")
+        self.index = os.path.join(work, "index.jsonl")
+        os.mkdir(self.archive)
+        make(self.archive, arguments.files, arguments.size, self.index)
+
+    def out(self):
+        out = os.path.join(self.work, "out")
+        shutil.rmtree(out, ignore_errors=True)
+        return out
+
+    def drumfs(self, out, *options):
+        seconds, printed = run([self.program, "rebuild", "--index", self.index, "--out", out, "--json", *options])
+        return seconds, json.loads(printed)
+
+    def first(self, *options):
+        seconds, said = self.drumfs(self.out(), *options)
+        assert said["put"] == self.files, said
+        return seconds
+
+    def again(self, *options):
+        out = self.out()
+        self.drumfs(out, *options)
+        seconds, said = self.drumfs(out, *options)
+        assert said["unchanged"] and said["kept"] == self.files, said
+        return seconds
+
+    def resort(self, *options):
+        """The same tree in another layout: every sample changes its folder."""
+        out = self.out()
+        self.drumfs(out, *options)
+        seconds, said = self.drumfs(out, *options, "--layout", "flat")
+        assert said["put"] + said["moved"] == self.files, said
+        return seconds
+
+    def undo(self, *options):
+        out = self.out()
+        self.drumfs(out, *options)
+        seconds, printed = run([self.program, "rebuild", "--undo", "--out", out, "--json"])
+        assert json.loads(printed)["removed"] == self.files and not os.path.exists(out), printed
+        return seconds
+
+    def old(self, mode):
+        seconds, printed = run([sys.executable, OLD, "--index", self.index, "--out", self.out(), "--copy-mode", mode])
+        assert json.loads(printed)["files"] == self.files, printed
+        return seconds
+
+    def cp(self):
+        return run(["cp", "-a", self.archive, self.out()])[0]
+
+    def rows(self):
+        flat = ("--layout", "flat")
+        return [
+            ("old pipeline, symlink", lambda: self.old("symlink")),
+            ("drumfs --link symlink", lambda: self.first("--link", "symlink")),
+            ("drumfs --link symlink, flat", lambda: self.first("--link", "symlink", *flat)),
+            ("drumfs --link symlink, again", lambda: self.again("--link", "symlink")),
+            ("drumfs --undo of symlinks", lambda: self.undo("--link", "symlink")),
+            ("old pipeline, hardlink", lambda: self.old("hardlink")),
+            ("drumfs --link hard", lambda: self.first("--link", "hard")),
+            ("cp -a", self.cp),
+            ("old pipeline, copy", lambda: self.old("copy")),
+            ("drumfs --link copy", lambda: self.first("--link", "copy")),
+            ("drumfs --link copy, flat", lambda: self.first("--link", "copy", *flat)),
+            ("drumfs --link copy, again", lambda: self.again("--link", "copy")),
+            ("drumfs --link copy, to another layout", lambda: self.resort("--link", "copy")),
+        ]
+
+
+def measure(arguments):
+    with common.scratch(arguments.work) as work:
+        bench = Bench(arguments, work)
+        report = {"machine": common.machine(bench.program, work), "files": arguments.files, "size": arguments.size,
+                  "rounds": []}
+        for number in range(arguments.rounds):
+            rows = [row for row in bench.rows() if arguments.only in row[0]]
+            seconds = {}
+            for name, what in rows if number % 2 == 0 else reversed(rows):
+                seconds[name] = what()
+                common.say(f"round {number + 1}: {name}: {seconds[name]:.2f} s, {arguments.files / seconds[name]:,.0f}/s")
+            report["rounds"].append({name: seconds[name] for name, _ in rows})
+        return report
+
+
+def ratios(report, of, to):
+    """Within each round, the time of one over that of the other."""
+    return [entry[of] / entry[to] for entry in report["rounds"] if of in entry and to in entry]
+
+
+def table(report, markdown):
+    lines = []
+    for name in report["rounds"][0]:
+        seconds = [entry[name] for entry in report["rounds"]]
+        rate = [report["files"] / value for value in seconds]
+        old = "old pipeline, " + ("symlink" if "symlink" in name else "hardlink" if "hard" in name else "copy")
+        over = ratios(report, old, name) if name.startswith("drumfs --link") and "again" not in name else []
+        over_cp = ratios(report, name, "cp -a") if "copy" in name and "again" not in name else []
+        lines.append([name, common.spread(seconds, " s"), f"{common.median(rate):,.0f}",
+                      common.spread(over) if over else "", common.spread(over_cp) if over_cp else ""])
+    machine = report["machine"]
+    head = [f"{report['files']:,} files of {report['size']:,} bytes", "time", "files/s", "times the old one's speed",
+            "times cp -a's time"]
+    said = (f"{len(report['rounds'])} rounds, median (range). {machine['drumfs']} {machine['commit']}, {machine['date']}: "
+            f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['file_system']}; load at the start "
+            f"{machine['load_at_start']}.")
+    return said + "\n\n" + common.table(head, lines, markdown)
+
+
+def targets(report):
+    """What was asked for: name, asked, measured, met or missed."""
+    found = []
+    rates = [report["files"] / entry["drumfs --link symlink"] for entry in report["rounds"]
+             if "drumfs --link symlink" in entry]
+    if rates:
+        rate = common.median(rates)
+        found.append(["rebuild with symbolic links", "at least 20,000 files/s", f"{rate:,.0f}",
+                      "met" if rate >= 20_000 else "missed"])
+    copies = ratios(report, "drumfs --link copy", "cp -a")
+    if copies:
+        found.append(["rebuild with copies", "1.3 × cp -a", common.spread(copies),
+                      "met" if common.median(copies) <= 1.3 else "missed"])
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--size", type=int, default=30_000, help="bytes of each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="only rows with this in their name")
+    parser.add_argument("--work", metavar="DIR", help="where the files go")
+    parser.add_argument("--drumfs", default=common.DRUMFS, help="the binary")
+    parser.add_argument("--json", metavar="FILE", help="write the results here")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: tables of these results")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    arguments = parser.parse_args()
+    report = common.read_json(arguments.source) if arguments.source else measure(arguments)
+    common.write_json(arguments.json, report)
+    print(table(report, arguments.markdown))
+    print()
+    print(common.table(["target", "asked", "measured", ""], targets(report), arguments.markdown))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+//! Whether two waveforms are the same recording.
+
+use std::collections::HashMap;
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+use rustfft::num_complex::Complex32;
+use rustfft::{Fft, FftPlanner};
+
+use super::outline::{RATE, around_onset};
+use crate::audio::resample::Resampler;
+
+/// How much of a sound is compared, in seconds: from so much before the onset to so much after it.
+const BEFORE: f32 = 0.02;
+const AFTER: f32 = 4.0;
+/// Sounds of which this is not all are the same only where their lengths differ by no more than this part.
+const LENGTHS: f64 = 0.05;
+/// The onsets that were found may be this far apart, in seconds: encoders and cuts move them.
+const MOST_LAG: f32 = 0.03;
+
+/// The bands that are compared each for itself, in Hz. In the lowest one hits of a drum are nearly the same wave, in the
+/// highest never.
+const BANDS: [[f32; 2]; 4] = [[40.0, 300.0], [300.0, 1200.0], [1200.0, 3500.0], [3500.0, 7300.0]];
+/// A band is compared where it has this part of the energy of both sounds (-40 dB): what is below is noise of formats.
+const LEAST_SHARE: f64 = 1e-4;
+/// Where one sound has so much more in a band (-30 dB) and the other less than that, they differ.
+const CLEAR_SHARE: f64 = 1e-3;
+/// Bands up to this part of the rate are compared: resampling filters leave nothing above.
+const PASSED: f32 = 0.45;
+/// What lies beside each other holds this part of the energy of both sounds: more than a trim of the tail takes away.
+const LEAST_OVERLAP: f64 = 0.8;
+
+/// A sound as it is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Excerpt {
+    /// The beginning, from a little before the onset.
+    samples: Vec<f32>,
+    rate: u32,
+    /// Length of the whole sound in seconds.
+    seconds: f64,
+}
+
+/// Compares excerpts; keeps its tables between them. One per thread.
+#[derive(Default)]
+pub struct Ear {
+    resampler: Resampler,
+    planner: Planner,
+}
+
+#[derive(Default)]
+struct Planner {
+    planner: Option<FftPlanner<f32>>,
+    plans: HashMap<usize, [Arc<dyn Fft<f32>>; 2]>,
+}
+
+impl Planner {
+    /// Forward and inverse transforms of a length.
+    fn of(&mut self, len: usize) -> [Arc<dyn Fft<f32>>; 2] {
+        let planner = self.planner.get_or_insert_with(FftPlanner::new);
+        let plan =
+            self.plans.entry(len).or_insert_with(|| [planner.plan_fft_forward(len), planner.plan_fft_inverse(len)]);
+        plan.clone()
+    }
+
+    fn spectrum(&mut self, samples: &[f32], len: usize) -> Vec<Complex32> {
+        let padded = samples.iter().copied().chain(std::iter::repeat(0.0)).take(len);
+        let mut spectrum: Vec<Complex32> = padded.map(|sample| Complex32::new(sample, 0.0)).collect();
+        self.of(len)[0].process(&mut spectrum);
+        spectrum
+    }
+}
+
+impl Ear {
+    /// What is compared of a sound; none for silence.
+    pub fn excerpt(&mut self, samples: &[f32], rate: u32, seconds: f64) -> Option<Excerpt> {
+        let to = rate.min(RATE);
+        let (samples, _) = around_onset(&mut self.resampler, samples, rate, to, [BEFORE, AFTER])?;
+        Some(Excerpt { samples, rate: to, seconds })
+    }
+
+    /// How alike two sounds are where the two are aligned: the least normalised correlation over the bands that both
+    /// have, from 0 to 1, whatever their levels and whichever way round their waves are. 0 where what is in both is not
+    /// nearly all of each.
+    pub fn likeness(&mut self, a: &Excerpt, b: &Excerpt) -> f32 {
+        let (short, long) = (a.seconds.min(b.seconds), a.seconds.max(b.seconds));
+        if short > f64::from(AFTER) && short < long * (1.0 - LENGTHS) {
+            return 0.0;
+        }
+        let rate = a.rate.min(b.rate);
+        let mut at_rate = |excerpt: &Excerpt| self.resampler.resample(&excerpt.samples, excerpt.rate, rate, usize::MAX);
+        let (a, b) = (at_rate(a), at_rate(b));
+        let lag = self.lag(&a, &b, rate);
+        // What is beside each other.
+        let (skip_a, skip_b) = (lag.max(0) as usize, (-lag).max(0) as usize);
+        let (rest_a, rest_b) = (a.get(skip_a..).unwrap_or_default(), b.get(skip_b..).unwrap_or_default());
+        let both = rest_a.len().min(rest_b.len());
+        let (rest_a, rest_b) = (rest_a.get(..both).unwrap_or_default(), rest_b.get(..both).unwrap_or_default());
+        let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+        let share = |part: &[f32], whole: &[f32]| energy(part) / energy(whole).max(f64::MIN_POSITIVE);
+        if share(rest_a, &a).min(share(rest_b, &b)) < LEAST_OVERLAP {
+            return 0.0;
+        }
+        self.alike(rest_a, rest_b, rate)
+    }
+
+    /// By how many samples `a` is later than `b`, where the two correlate most, high frequencies weighted more, for they
+    /// tell times better.
+    fn lag(&mut self, a: &[f32], b: &[f32], rate: u32) -> i64 {
+        let len = (a.len() + b.len()).next_power_of_two();
+        let (a, b) = (self.planner.spectrum(a, len), self.planner.spectrum(b, len));
+        let mut cross: Vec<Complex32> =
+            a.iter().zip(&b).enumerate().map(|(bin, (a, b))| a * b.conj() * weight(bin, len, rate)).collect();
+        self.planner.of(len)[1].process(&mut cross);
+        let most = (MOST_LAG * rate as f32) as i64;
+        let value = |lag: i64| {
+            let place = lag.rem_euclid(len as i64) as usize;
+            cross.get(place).map_or(0.0, |value| value.re.abs())
+        };
+        (-most..=most).max_by(|x, y| value(*x).total_cmp(&value(*y)).then(y.abs().cmp(&x.abs()))).unwrap_or(0)
+    }
+
+    /// The least correlation over the bands, at the best place between two samples.
+    fn alike(&mut self, a: &[f32], b: &[f32], rate: u32) -> f32 {
+        let len = (2 * a.len()).max(64).next_power_of_two();
+        let (a, b) = (self.planner.spectrum(a, len), self.planner.spectrum(b, len));
+        let half = len / 2;
+        let cross: Vec<Complex32> = a.iter().zip(&b).take(half).map(|(a, b)| a * b.conj()).collect();
+        let summed = |shift: f64| -> f64 {
+            turned(&cross, shift, len).enumerate().map(|(bin, x)| x * f64::from(weight(bin, len, rate))).sum()
+        };
+        let shift = best_shift(summed);
+        let turned: Vec<f64> = turned(&cross, shift, len).collect();
+        let power = |spectrum: &[Complex32]| -> Vec<f64> {
+            spectrum.iter().take(half).map(|bin| f64::from(bin.norm_sqr())).collect()
+        };
+        let (power_a, power_b) = (power(&a), power(&b));
+        let sum =
+            |values: &[f64], from: usize, to: usize| -> f64 { values.get(from..to).unwrap_or_default().iter().sum() };
+        let (all_a, all_b) = (sum(&power_a, 0, half), sum(&power_b, 0, half));
+        let correlation = |from: usize, to: usize| {
+            let scale = (sum(&power_a, from, to) * sum(&power_b, from, to)).sqrt();
+            if scale > 0.0 { sum(&turned, from, to) / scale } else { 0.0 }
+        };
+        let whole = correlation(0, half);
+        let mut least = whole.abs();
+        for [lowest, highest] in BANDS {
+            let bin = |hz: f32| (hz.min(PASSED * rate as f32) / rate as f32 * len as f32) as usize;
+            let (from, to) = (bin(lowest), bin(highest).min(half));
+            if to < from + 4 {
+                continue;
+            }
+            let share_a = sum(&power_a, from, to) / all_a.max(f64::MIN_POSITIVE);
+            let share_b = sum(&power_b, from, to) / all_b.max(f64::MIN_POSITIVE);
+            let (less, more) = (share_a.min(share_b), share_a.max(share_b));
+            if less < LEAST_SHARE {
+                if more > CLEAR_SHARE {
+                    return 0.0;
+                }
+                continue;
+            }
+            // Turned the other way round it is so in every band.
+            least = least.min(correlation(from, to) * whole.signum());
+        }
+        least.clamp(0.0, 1.0) as f32
+    }
+}
+
+/// From 0.05 at 0 Hz to 1 at 1 kHz and above.
+fn weight(bin: usize, len: usize, rate: u32) -> f32 {
+    let hz = bin.min(len - bin.min(len)) as f32 / len as f32 * rate as f32;
+    (hz / 1000.0).min(1.0) * 0.95 + 0.05
+}
+
+/// The real parts of a cross-spectrum whose second sound is shifted by a part of a sample.
+fn turned(cross: &[Complex32], shift: f64, len: usize) -> impl Iterator<Item = f64> + '_ {
+    let (step_sin, step_cos) = (TAU * shift / len as f64).sin_cos();
+    let mut turn = (1.0f64, 0.0f64);
+    cross.iter().map(move |bin| {
+        let (cos, sin) = turn;
+        turn = (cos * step_cos - sin * step_sin, sin * step_cos + cos * step_sin);
+        f64::from(bin.re) * cos - f64::from(bin.im) * sin
+    })
+}
+
+/// The shift between -1 and 1 sample where `of` is largest, either way round.
+fn best_shift(of: impl Fn(f64) -> f64) -> f64 {
+    let value = |shift: f64| of(shift).abs();
+    let mut best = 0.0;
+    for step in [0.25, 0.0625] {
+        let around = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0].map(|n: f64| best + n * step);
+        best = around.into_iter().max_by(|a, b| value(*a).total_cmp(&value(*b))).unwrap_or(best);
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(mut seed: u64, count: usize, decay: f32) -> Vec<f32> {
+        let mut next = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        (0..count).map(|n| next() * (-(n as f32) / decay).exp()).collect()
+    }
+
+    fn likeness(a: &[f32], rate_a: u32, b: &[f32], rate_b: u32) -> f32 {
+        let mut ear = Ear::default();
+        let seconds = |samples: &[f32], rate: u32| samples.len() as f64 / f64::from(rate);
+        let (a, b) =
+            (ear.excerpt(a, rate_a, seconds(a, rate_a)).unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b)).unwrap());
+        let found = ear.likeness(&a, &b);
+        assert!((found - ear.likeness(&b, &a)).abs() < 0.01, "the same either way");
+        found
+    }
+
+    #[test]
+    fn level_trim_rate_and_polarity_are_no_difference() {
+        let sound = noise(5, 30_000, 5000.0);
+        let quieter: Vec<f32> = sound.iter().map(|x| x * -0.1).collect();
+        let late: Vec<f32> = std::iter::repeat_n(0.0, 2345).chain(sound.iter().copied()).collect();
+        let slow = Resampler::default().resample(&sound, 44_100, 11_025, usize::MAX);
+        for (other, rate) in [(&quieter[..], 44_100), (&late, 44_100), (&sound[..9000], 44_100), (&slow, 11_025)] {
+            let found = likeness(&sound, 44_100, other, rate);
+            assert!(found > 0.97, "{found} at {rate} Hz, {} samples", other.len());
+        }
+    }
+
+    #[test]
+    fn another_hit_of_the_same_drum_is_another_sound() {
+        // The same low tone, another noise 20 dB below it.
+        let hit = |seed: u64| -> Vec<f32> {
+            let noise = noise(seed, 20_000, 3000.0);
+            let tone =
+                |n: usize| (std::f32::consts::TAU * 70.0 * n as f32 / 44_100.0).sin() * (-(n as f32) / 6000.0).exp();
+            noise.iter().enumerate().map(|(n, x)| tone(n) + 0.1 * x).collect()
+        };
+        assert!(likeness(&hit(1), 44_100, &hit(2), 44_100) < 0.3);
+        assert!(likeness(&hit(1), 44_100, &hit(1), 44_100) > 0.999);
+    }
+
+    #[test]
+    fn what_only_begins_the_same_is_not_the_same() {
+        let sound = noise(9, 44_100, 1e9);
+        assert_eq!(likeness(&sound, 44_100, &sound[..15_000], 44_100), 0.0);
+        let mut dull = sound.clone();
+        dull.iter_mut().fold(0.0, |last, x| {
+            *x = last * 0.9 + *x * 0.1;
+            *x
+        });
+        assert!(likeness(&sound, 44_100, &dull, 44_100) < 0.93);
+    }
+}

@@ -1,0 +1,170 @@
+//! `drumfs duplicates`.
+
+use std::fs;
+use std::path::Path;
+
+use drumfs::audio::resample::Resampler;
+use serde_json::Value;
+
+use crate::common::mount::Mount;
+use crate::support::{Place, drumfs, header};
+
+/// A hit of a drum: a falling tone, and noise that no other hit has.
+fn hit(drum: u32, hit: u64) -> Vec<f32> {
+    let mut seed = (u64::from(drum) << 32 | hit).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut phase = 0.0f32;
+    (0..18_000)
+        .map(|n| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let noise = (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+            let t = n as f32 / 44_100.0;
+            phase += std::f32::consts::TAU * (60.0 + 40.0 * drum as f32 + 200.0 * (-t * 60.0).exp()) / 44_100.0;
+            0.6 * phase.sin() * (-t * 14.0).exp() + 0.25 * noise * (-t * 40.0).exp()
+        })
+        .collect()
+}
+
+fn wav(samples: &[f32], rate: u32) -> Vec<u8> {
+    let mut file = header(samples.len() as u32 * 2, rate);
+    file.extend(samples.iter().flat_map(|x| ((x * 32_000.0).round() as i16).to_le_bytes()));
+    file
+}
+
+fn run(archive: &Path, store: &Path, more: &[&str]) -> Value {
+    let output =
+        drumfs().args(["duplicates", "--json"]).arg(archive).arg("--store").arg(store).args(more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn paths(group: &Value) -> Vec<&str> {
+    let others = group["others"].as_array().unwrap().iter();
+    std::iter::once(&group["first"]).chain(others).map(|sound| sound["path"].as_str().unwrap()).collect()
+}
+
+/// Eight drums with four hits each; of one hit of three of them there are copies.
+fn kits() -> Place {
+    let place = Place::new();
+    for drum in 0..8 {
+        for number in 0..4 {
+            // Layers: another hit each, and louder and louder.
+            let sound: Vec<f32> = hit(drum, number).iter().map(|x| x * (0.4 + 0.2 * number as f32)).collect();
+            place.put(&format!("kit/drum {drum}/layer {number}.wav"), &wav(&sound, 44_100));
+        }
+    }
+    let quieter: Vec<f32> = hit(1, 2).iter().map(|x| x * 0.1).collect();
+    place.put("other/quieter.wav", &wav(&quieter, 44_100));
+    let late: Vec<f32> = std::iter::repeat_n(0.0, 3000).chain(hit(2, 0)).collect();
+    place.put("other/late.wav", &wav(&late, 44_100));
+    place.put("other/short.wav", &wav(&hit(2, 0)[..9000], 44_100));
+    let slow = Resampler::default().resample(&hit(3, 1), 44_100, 22_050, usize::MAX);
+    place.put("other/slow.wav", &wav(&slow, 22_050));
+    place.put("other/same.wav", &fs::read(place.archive().join("kit/drum 5/layer 0.wav")).unwrap());
+    place
+}
+
+#[test]
+fn copies_are_found_and_layers_are_not() {
+    let place = kits();
+    place.index(&[]);
+    let found = run(&place.archive(), &place.store(), &[]);
+    let exact = found["exact"].as_array().unwrap();
+    assert_eq!(exact.len(), 1);
+    assert_eq!(exact[0]["paths"], serde_json::json!(["kit/drum 5/layer 0.wav", "other/same.wav"]));
+    let groups: Vec<Vec<&str>> = found["near"]["groups"].as_array().unwrap().iter().map(paths).collect();
+    assert_eq!(
+        groups,
+        [
+            vec!["kit/drum 1/layer 2.wav", "other/quieter.wav"],
+            vec!["kit/drum 2/layer 0.wav", "other/late.wav", "other/short.wav"],
+            vec!["kit/drum 3/layer 1.wav", "other/slow.wav"],
+        ]
+    );
+    // What is kept answers the second time, and a new file alone is listened to.
+    fs::write(
+        place.archive().join("other/quieter.wav"),
+        wav(&hit(1, 3).iter().map(|x| x * 0.1).collect::<Vec<_>>(), 44_100),
+    )
+    .unwrap();
+    assert_eq!(
+        run(&place.archive(), &place.store(), &[])["near"]["groups"].as_array().unwrap().len(),
+        2,
+        "changed, not indexed"
+    );
+    place.index(&[]);
+    let again = run(&place.archive(), &place.store(), &[]);
+    assert_eq!(paths(&again["near"]["groups"][0]), ["kit/drum 1/layer 3.wav", "other/quieter.wav"]);
+    assert_eq!(run(&place.archive(), &place.store(), &["--exact"])["near"], Value::Null);
+}
+
+#[test]
+fn real_copies_in_other_formats_are_found_and_nothing_else_is() {
+    let place = Place::with_real_sounds();
+    place.index(&[]);
+    let found = run(&place.archive(), &place.store(), &[]);
+    assert_eq!(found["exact_samples"], 2, "{found}");
+    // Listed with tests/archive: which of its sounds are one recording is written nowhere, so that what is found is looked
+    // at here: every one is very much alike, none is with itself, and damaged files are no reason to stop.
+    for group in found["near"]["groups"].as_array().unwrap() {
+        let paths = paths(group);
+        assert!(paths.is_sorted() && paths.len() > 1, "{paths:?}");
+        assert!(group["others"].as_array().unwrap().iter().all(|sound| sound["likeness"].as_f64() >= Some(0.93)));
+    }
+    let text = drumfs().arg("duplicates").arg(place.archive()).arg("--store").arg(place.store()).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("The same bytes: 2 contents") && text.contains("Nearly the same sound"), "{text}");
+}
+
+#[test]
+fn the_answer_is_the_same_while_a_mount_has_the_store_and_whatever_the_threads() {
+    let place = kits();
+    let dir = tempfile::tempdir().unwrap();
+    fs::rename(place.archive(), dir.path().join("archive")).unwrap();
+    let mut mount = Mount::start(dir);
+    let mounted = run(&mount.archive, &mount.store, &[]);
+    assert_eq!(mounted["near"]["groups"].as_array().unwrap().len(), 3, "{mounted}");
+    mount.end();
+    let other = mount.dir.path().join("damaged");
+    fs::write(mount.store.join("outlines.bin"), b"no outlines").unwrap();
+    assert_eq!(run(&mount.archive, &mount.store, &["--threads", "1"])["near"], mounted["near"], "{}", other.display());
+}
+
+#[test]
+fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
+    let place = kits();
+    place.put("other/late again.wav", &fs::read(place.archive().join("other/late.wav")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    fs::rename(place.archive(), dir.path().join("archive")).unwrap();
+    let mut mount = Mount::start(dir);
+    let hidden = |mount: &Mount| -> Vec<String> {
+        let records = mount.index().into_iter().filter(|record| record["assigned_reason"] == "hidden");
+        records.map(|record| record["relative_path"].as_str().unwrap().to_owned()).collect()
+    };
+    fs::write(mount.rules(), "duplicates: hide-near\n").unwrap();
+    assert_eq!(
+        hidden(&mount),
+        ["other/late.wav", "other/same.wav"],
+        "nothing near is known: the same bytes are hidden"
+    );
+    run(&mount.archive, &mount.store, &[]);
+    mount.end();
+    mount.mount_again();
+    let near = [
+        "other/late again.wav",
+        "other/late.wav",
+        "other/quieter.wav",
+        "other/same.wav",
+        "other/short.wav",
+        "other/slow.wav",
+    ];
+    assert_eq!(hidden(&mount), near);
+    // They are still there under the name that never changes, and shown when the rules say so.
+    let slow = mount.index().into_iter().find(|record| record["relative_path"] == "other/slow.wav").unwrap();
+    assert!(mount.path(format!("_by-id/{}.wav", slow["hash"].as_str().unwrap())).exists());
+    fs::write(mount.rules(), "duplicates: hide\n").unwrap();
+    assert_eq!(hidden(&mount), ["other/late.wav", "other/same.wav"]);
+    fs::write(mount.rules(), "duplicates: show\n").unwrap();
+    assert!(hidden(&mount).is_empty());
+}
