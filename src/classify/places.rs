@@ -92,6 +92,7 @@ pub fn shell_umask() -> u32 {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "a mode has 16 bits elsewhere")]
 fn swap_umask(umask: u32) -> u32 {
     // SAFETY: umask has no preconditions.
     (unsafe { libc::umask(umask as libc::mode_t) }) as u32

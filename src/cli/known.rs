@@ -31,6 +31,8 @@ pub struct Known {
     pub rules: Option<String>,
     /// Where this is from.
     pub from: From,
+    /// The folder of the store, whoever has it.
+    pub folder: PathBuf,
 }
 
 /// Where it is known from.
@@ -44,16 +46,18 @@ pub enum From {
 impl Known {
     /// Reads what is known of an archive.
     pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
-        match From::open(global, ear, root)? {
-            From::Mount(mount) => Self::read_mount(mount, &context::store_folder(global, &ear.config, root)?),
+        let (from, folder) = From::open(global, ear, root)?;
+        match from {
+            From::Mount(mount) => Self::read_mount(mount, folder),
             From::Store(store) => {
-                let (ensemble, refused) = learn::in_force(&ear.ensemble, store.folder());
+                let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
                 refused.iter().for_each(output::tell);
                 Ok(Self {
                     catalogue: crate::index::load(&store, &ensemble)?,
                     overrides: join::load_overrides(&store)?,
                     rules: store.rules()?.active.or_else(|| ear.first_rules()),
                     from: From::Store(store),
+                    folder,
                 })
             }
         }
@@ -73,7 +77,7 @@ impl Known {
     }
 
     /// Reads what a mount shows: the file system is the interface.
-    fn read_mount(mount: PathBuf, store: &Path) -> Result<Self, Failure> {
+    fn read_mount(mount: PathBuf, folder: PathBuf) -> Result<Self, Failure> {
         let control = mount.join("_control");
         let mut samples = Builder::default();
         let mut overrides = HashMap::new();
@@ -96,8 +100,8 @@ impl Known {
         }
         let rules = fs::read_to_string(control.join("rules.yml"))?;
         let from = From::Mount(mount);
-        let catalogue = samples.finish().with_alike(duplicates::read_alike(store));
-        Ok(Self { catalogue, overrides, rules: Some(rules), from })
+        let catalogue = samples.finish().with_alike(duplicates::read_alike(&folder));
+        Ok(Self { catalogue, overrides, rules: Some(rules), from, folder })
     }
 
     /// A sample by its path in the archive, relative or absolute, or by a file of a mount, whose inode number tells it.
@@ -116,21 +120,29 @@ impl Known {
 }
 
 impl From {
-    /// The store of an archive, or the mount that has it.
-    pub fn open(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
+    /// The store of an archive, or the mount that has it; and the store's folder.
+    pub fn open(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<(Self, PathBuf), Failure> {
         let folder = context::store_folder(global, &ear.config, root)?;
         if !folder.join("db").exists() {
-            return Err(format!(
-                "nothing is known of {} yet: run `drumfs index {}` first",
-                root.path().display(),
-                root.path().display()
-            )
-            .into());
+            // A mount whose store is elsewhere knows, too, where nobody names another.
+            let named = global.store.is_some() || ear.config.store.is_some();
+            return match mounts().find(|shown| !named && shown.archive == root.path()) {
+                Some(shown) => Ok((Self::Mount(shown.at), shown.store)),
+                None => Err(format!(
+                    "nothing is known of {} yet: run `drumfs index {}` first",
+                    root.path().display(),
+                    root.path().display()
+                )
+                .into()),
+            };
         }
         match context::open_store(folder.clone(), root, false, "reading") {
-            Ok(store) => Ok(Self::Store(store)),
+            Ok(store) => Ok((Self::Store(store), folder)),
             Err(error) => match error.downcast_ref::<StoreError>() {
-                Some(StoreError::InUse { .. }) => mount_of(root.path(), &folder).map(Self::Mount).ok_or(error),
+                Some(StoreError::InUse { .. }) => match mount_of(root.path(), &folder) {
+                    Some(mount) => Ok((Self::Mount(mount), folder)),
+                    None => Err(error),
+                },
                 _ => Err(error),
             },
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::context::{self, Ear};
+use super::context::Ear;
 use super::known::Known;
 use super::{Failure, Global, Outcome, output, place};
 use crate::archive::{ArchiveRoot, ContentHash};
@@ -237,9 +237,8 @@ impl Here {
         self.path(hash).unwrap_or_else(|| format!("{hash} (not in the archive now)"))
     }
 
-    fn journal(&self, global: &Global) -> Result<Vec<Spoken>, Failure> {
-        let folder = context::store_folder(global, &self.ear.config, &self.root)?;
-        Ok(spoken(read_journal(&folder)?.0))
+    fn journal(&self) -> Result<Vec<Spoken>, Failure> {
+        Ok(spoken(read_journal(&self.known.folder)?.0))
     }
 }
 
@@ -368,7 +367,7 @@ fn list(global: &Global, args: &ListArgs) -> Result<Outcome, Failure> {
 fn undo(global: &Global, args: &UndoArgs) -> Result<Outcome, Failure> {
     let here = Here::new(global, args.about.archive.as_deref(), args.sample.as_deref())?;
     let picked = here.picked(args.sample.as_deref())?;
-    let journal = here.journal(global)?;
+    let journal = here.journal()?;
     let by = args.about.by();
     let undo = history::undo(&journal, |hash| picked.has(hash), by.as_deref());
     let Some(undo) = undo else {
@@ -420,7 +419,7 @@ struct Told<'a> {
 fn show_history(global: &Global, args: &HistoryArgs) -> Result<Outcome, Failure> {
     let here = Here::new(global, args.about.archive.as_deref(), args.sample.as_deref())?;
     let picked = here.picked(args.sample.as_deref())?;
-    let journal = here.journal(global)?;
+    let journal = here.journal()?;
     let mut before: HashMap<ContentHash, &str> = HashMap::new();
     let mut told = Vec::new();
     for Spoken { at, word } in &journal {

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::store;
 
 /// The archive that a command is about: the one that is asked for; else the one that `near`, or else the working folder,
-/// lies in, or in a mount of which it lies; else the only one that is mounted; else the only one of which anything is
-/// known.
+/// lies in, or in a mount of which it lies; else the only one of which anything is known; else the only one that is
+/// mounted.
 pub fn archive_of(
     global: &Global,
     config: &Config,
@@ -34,13 +34,12 @@ pub fn archive_of(
             return Ok(ArchiveRoot::new(&archive)?);
         }
     }
-    if let [only] = &mounts[..] {
-        return Ok(ArchiveRoot::new(&only.archive)?);
-    }
-    match &store::known_archives()[..] {
-        [only] => Ok(ArchiveRoot::new(only)?),
-        [] => Err("nothing is known of any archive yet: run `drumfs index ARCHIVE` first".into()),
-        several => {
+    let known = store::known_archives();
+    match (&known[..], &mounts[..]) {
+        ([only], _) => Ok(ArchiveRoot::new(only)?),
+        (_, [only]) => Ok(ArchiveRoot::new(&only.archive)?),
+        ([], _) => Err("nothing is known of any archive yet: run `drumfs index ARCHIVE` first".into()),
+        (several, _) => {
             let several: Vec<String> = several.iter().map(|archive| format!("\n  {}", archive.display())).collect();
             Err(format!("which archive is meant? Give it with --archive:{}", several.concat()).into())
         }

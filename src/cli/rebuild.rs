@@ -151,7 +151,7 @@ fn of_store(
 ) -> Result<(View, Originals, PathBuf), Failure> {
     let store = context::store_folder(global, &ear.config, &root)?;
     let out = check(args, &[root.path().to_owned()], Some(&store))?;
-    let Known { catalogue, overrides, rules: in_force, from } = umask_kept(|| Known::read(global, ear, &root))?;
+    let Known { catalogue, overrides, rules: in_force, from, .. } = umask_kept(|| Known::read(global, ear, &root))?;
     // What a mount wants next is free.
     drop(from);
     let mut rules = rules::rules(ear, in_force.as_deref(), args.rules.as_deref())?;

@@ -25,7 +25,7 @@ pub enum Origin {
 impl Origin {
     /// What is known of an archive.
     pub fn of_archive(global: &Global, ear: &Ear, root: ArchiveRoot) -> Result<Self, Failure> {
-        Ok(match From::open(global, ear, &root)? {
+        Ok(match From::open(global, ear, &root)?.0 {
             From::Store(store) => Self::Store(store, root),
             From::Mount(mount) => Self::Index(mount.join("_control/index.jsonl")),
         })

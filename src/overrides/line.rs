@@ -92,6 +92,7 @@ pub struct Digest {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Keys {
     hash: Option<String>,
     hash_algorithm: Option<String>,
@@ -140,7 +141,7 @@ impl Line {
         let path = one_of((keys.path, "path"), (keys.relative_path, "relative_path"))?;
         let bytes = keys.path_bytes.or(keys.relative_path_bytes);
         let path = match bytes {
-            Some(hex) => Some(crate::exchange::from_hex(&hex).ok_or(LineError::PathBytes)?),
+            Some(hex) => Some(crate::exchange::record::from_hex(&hex).ok_or(LineError::PathBytes)?),
             None => path.map(|PathText(bytes)| bytes),
         };
         let named = keys.hash_algorithm.map(|name| name.parse()).transpose()?;

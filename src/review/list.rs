@@ -50,7 +50,9 @@ pub fn paths(text: &[u8]) -> Result<Vec<Vec<u8>>, ListError> {
     let Some(column) = COLUMNS.iter().find_map(named) else {
         return Ok(lines().filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
     };
-    let path = |record: Result<csv::ByteRecord, csv::Error>| Ok(record?.get(column).unwrap_or_default().to_vec());
+    let path = |record: Result<csv::ByteRecord, csv::Error>| -> Result<Vec<u8>, ListError> {
+        Ok(record?.get(column).unwrap_or_default().to_vec())
+    };
     let paths: Result<Vec<Vec<u8>>, ListError> = reader.byte_records().map(path).collect();
     Ok(paths?.into_iter().filter(|path| !path.is_empty()).collect())
 }

@@ -10,4 +10,4 @@ mod session;
 mod sound;
 
 pub use server::{Review, ReviewError};
-pub use session::{Decisions, Session};
+pub use session::{About, Decisions, Item, Session, SessionError};

@@ -52,6 +52,7 @@ fn wave(samples: &[f32]) -> Vec<i8> {
 fn spectrum(samples: &[f32], sample_rate: u32) -> (usize, Vec<u8>) {
     let rate = f64::from(sample_rate.max(1));
     let n_fft = ((rate * WINDOW) as usize).next_power_of_two().clamp(64, 1 << 16);
+    let highest = HIGHEST.min(rate / 2.0);
     let params = SpectralParams {
         sample_rate: sample_rate.max(1),
         samples: samples.len(),
@@ -59,8 +60,8 @@ fn spectrum(samples: &[f32], sample_rate: u32) -> (usize, Vec<u8>) {
         hop_length: (samples.len() / COLUMNS).max(1),
         n_mels: BANDS,
         n_mfcc: None,
-        fmin: LOWEST,
-        fmax: HIGHEST.min(rate / 2.0),
+        fmin: LOWEST.min(highest / 2.0),
+        fmax: highest,
         top_db: Some(RANGE_DB),
         normalize: false,
     };
@@ -84,7 +85,7 @@ mod tests {
         let number = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         let (wave, columns, rows) = (number(0), number(2), number(4));
         assert_eq!((wave, rows, bytes.len()), (WAVE, BANDS, 6 + 2 * wave + columns * rows));
-        assert_eq!((bytes[6 + 100] as i8, bytes[6 + 101] as i8), (-64, 64));
+        assert_eq!((bytes[6 + 100] as i8, bytes[6 + 101] as i8), (-63, 63));
         let middle = &bytes[6 + 2 * wave + columns / 2 * rows..][..rows];
         let loudest = middle.iter().enumerate().max_by_key(|(_, shade)| **shade).unwrap().0;
         // Half way up the range as the ear hears it, 40 Hz to 18 kHz, is 3 kHz.

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::archive::ContentHash;
-use crate::rules::{ReadName, Reason, Router, Subject};
+use crate::rules::{Reason, Router, Subject};
 use crate::store::Override;
-use crate::view::{Catalogue, SampleRef};
+use crate::view::Catalogue;
 
 /// What says how sure the model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -27,7 +27,7 @@ pub fn least_sure(
     overrides: &HashMap<ContentHash, Override>,
     by: By,
 ) -> Vec<u32> {
-    let sureness = |sample: SampleRef<'_>, name: &ReadName| {
+    let sure = catalogue.each(None, |sample, name| {
         let hash = sample.hash?;
         let verdict = router.route(&Subject { read_name: Some(name), ..sample.subject(None) });
         let asked = matches!(
@@ -40,8 +40,7 @@ pub fn least_sure(
             By::Entropy => -verdict.entropy,
         };
         (asked && !sample.probs.is_empty() && !overrides.contains_key(&hash)).then_some(sure)
-    };
-    let sure = catalogue.each(None, |sample, name| sureness(sample, name));
+    });
     // One of each content.
     let mut ids: Vec<(f32, u32)> =
         catalogue.by_hash().iter().filter_map(|&id| Some((sure.get(id as usize).copied().flatten()?, id))).collect();
@@ -73,9 +72,9 @@ pub fn listed<'p>(
         let found = catalogue.by_path(path).and_then(|(id, sample)| Some((id, sample.hash?)));
         match found {
             None => listed.unknown.push(path.to_owned()),
+            Some((_, hash)) if !seen.insert(hash) => {}
             Some((_, hash)) if !again && overrides.contains_key(&hash) => listed.said += 1,
-            Some((id, hash)) if seen.insert(hash) => listed.ids.push(id),
-            Some(_) => {}
+            Some((id, _)) => listed.ids.push(id),
         }
     }
     listed

@@ -1,6 +1,6 @@
 //! The page's server: on this machine's own address alone, for whoever knows the secret in it.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -107,26 +107,29 @@ impl Review {
 
 fn answer(guard: &Guard, session: &Session, deciding: &AtomicUsize, mut request: Request) -> io::Result<()> {
     let method = request.method().clone();
-    let headers = request.headers().iter();
-    let asked = Asked {
-        post: method == Method::Post,
-        url: request.url(),
-        headers: headers.map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str())).collect(),
-        body: request.body_length().or_else(|| {
-            // Only what comes in chunks has no length.
-            let chunked = request.headers().iter().any(|h| h.field.equiv("Transfer-Encoding"));
-            (!chunked).then_some(0)
-        }),
-    };
-    let admitted = match (&method, guard.admit(&asked)) {
-        (_, Err(refusal)) => Err(refusal),
-        (Method::Get | Method::Post, Ok((path, query))) => {
-            Ok((path.to_owned(), query.to_owned(), asked.header("range").map(str::to_owned)))
+    let admitted = {
+        let headers = request.headers().iter();
+        let asked = Asked {
+            post: method == Method::Post,
+            url: request.url(),
+            headers: headers.map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str())).collect(),
+            body: request.body_length().or_else(|| {
+                // Only what comes in chunks has no length.
+                let chunked = request.headers().iter().any(|h| h.field.equiv("Transfer-Encoding"));
+                (!chunked).then_some(0)
+            }),
+        };
+        match (&method, guard.admit(&asked)) {
+            (_, Err(refusal)) => Err(refusal),
+            (Method::Get | Method::Post, Ok((path, query))) => {
+                Ok((path.to_owned(), query.to_owned(), asked.header("range").map(str::to_owned)))
+            }
+            (_, Ok(_)) => Err(Refusal::Method),
         }
-        (_, Ok(_)) => Err(Refusal::Method),
     };
     let response = match admitted {
-        Err(refusal) => refused(refusal),
+        // Its body was not read: this answers at once, and passes over the body when that comes.
+        Err(refusal) => return request.respond(secured(refused(refusal))),
         Ok((path, _, _)) if method == Method::Post => {
             let mut body = Vec::new();
             request.as_reader().take(MAX_BODY as u64).read_to_end(&mut body)?;
@@ -137,7 +140,22 @@ fn answer(guard: &Guard, session: &Session, deciding: &AtomicUsize, mut request:
         }
         Ok((path, query, range)) => get(session, &path, &query, range.as_deref()),
     };
-    request.respond(secured(response))
+    send(request, secured(response))
+}
+
+/// Sends an answer and asks for the connection to be closed. tiny_http has a thread for each connection, and takes them
+/// from a pool that may leave one waiting while others are kept open for later requests.
+fn send(request: Request, response: Answer) -> io::Result<()> {
+    let (status, len) = (response.status_code(), response.data_length().unwrap_or(0));
+    let mut head = format!("HTTP/1.1 {} {}\r\n", status.0, status.default_reason_phrase());
+    for header in response.headers() {
+        head += &format!("{}: {}\r\n", header.field, header.value);
+    }
+    head += &format!("Content-Length: {len}\r\nConnection: close\r\n\r\n");
+    let mut writer = request.into_writer();
+    writer.write_all(head.as_bytes())?;
+    io::copy(&mut response.into_reader().take(len as u64), &mut writer)?;
+    writer.flush()
 }
 
 /// An answer with what keeps browsers from doing anything else with it.
@@ -231,7 +249,8 @@ fn audio(session: &Session, place: usize, decoded: bool, range: Option<&str>) ->
     let wanted = range.map_or(Some((0, len)), |range| sound::range(range, len));
     let Some((from, to)) = wanted else {
         headers.extend(Header::from_bytes("Content-Range", format!("bytes */{len}")));
-        return Response::new(StatusCode(416), headers, Box::new(io::empty()), Some(0), None);
+        let nothing: Box<dyn Read + Send> = Box::new(io::empty());
+        return Response::new(StatusCode(416), headers, nothing, Some(0), None);
     };
     let status = if (from, to) == (0, len) && range.is_none() { 200 } else { 206 };
     if status == 206 {

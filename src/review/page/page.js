@@ -13,14 +13,15 @@ let item = null;
 let picture = null;
 let busy = false;
 let audio = null;
+let shown = null;
 let keys = new Map();
 const loading = new Map();
 
-async function ask(path, body) {
+async function ask(path, body, signal) {
   const post = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
   let answer;
   try {
-    answer = await fetch(path, body === undefined ? {} : post);
+    answer = await fetch(path, body === undefined ? { signal } : post);
   } catch {
     throw new Error('drumfs does not answer: was it ended? What was decided before is kept');
   }
@@ -32,12 +33,11 @@ async function ask(path, body) {
   throw new Error(why);
 }
 
-const json = async (path, body) => (await ask(path, body)).json();
+const json = async (path, body, signal) => (await ask(path, body, signal)).json();
 
-// Every label gets a key: its first letter, or else another of its letters, small before large.
+// Every label gets a key: its first letter, or else another of its letters, small before large; those of a kit first.
 function assign(labels) {
   const keys = new Map();
-  const left = [...labels].sort((a, b) => (KIT.indexOf(b) >= 0) - (KIT.indexOf(a) >= 0));
   const letters = (label) => [...label.toLowerCase()].filter((c) => c >= 'a' && c <= 'z');
   const large = (some) => some.map((c) => c.toUpperCase());
   const ways = [
@@ -50,7 +50,7 @@ function assign(labels) {
   ];
   const found = new Map();
   for (const way of ways) {
-    for (const label of left) {
+    for (const label of labels) {
       if (found.has(label)) continue;
       const key = way(label).find((key) => !keys.has(key));
       if (key) {
@@ -83,17 +83,26 @@ function labelButton(label, key) {
   return button;
 }
 
+// What belongs to a sample: fetched once, ahead where it comes next.
 function load(at) {
   if (!loading.has(at)) {
-    const parts = Promise.all([
-      json(`item/${at}`),
-      ask(`picture/${at}`).then((answer) => answer.arrayBuffer()).catch((error) => error),
-    ]);
+    const stop = new AbortController();
+    const found = json(`item/${at}`, undefined, stop.signal);
     // What failed is asked for again the next time.
-    parts.catch(() => loading.delete(at));
-    loading.set(at, { parts, sound: sound(at) });
+    found.catch(() => loading.delete(at));
+    const drawn = ask(`picture/${at}`, undefined, stop.signal).then((answer) => answer.arrayBuffer()).catch((error) => error);
+    loading.set(at, { found, drawn, sound: sound(at), stop });
   }
   return loading.get(at);
+}
+
+// Lets go of what belongs to a sample: browsers have few connections to one place, and sounds keep theirs.
+function release(loaded) {
+  if (!loaded) return;
+  loaded.stop.abort();
+  loaded.sound.pause();
+  loaded.sound.removeAttribute('src');
+  loaded.sound.load();
 }
 
 // A sound that is being fetched. What the browser does not play after all is fetched decoded.
@@ -131,8 +140,8 @@ function follow() {
   head.hidden = !audio || audio.paused || !audio.duration;
   if (head.hidden) return;
   // The picture shows what the classifier decodes: the first ten seconds.
-  const shown = Math.min(audio.duration, 10);
-  head.style.left = `${Math.min(100, (100 * audio.currentTime) / shown)}%`;
+  const seconds = Math.min(audio.duration, 10);
+  head.style.left = `${Math.min(100, (100 * audio.currentTime) / seconds)}%`;
   requestAnimationFrame(follow);
 }
 
@@ -162,7 +171,9 @@ function counts() {
 }
 
 async function show(at) {
-  if (audio) audio.pause();
+  release(shown);
+  shown = null;
+  audio = null;
   by('head').hidden = true;
   place = at;
   item = null;
@@ -171,19 +182,24 @@ async function show(at) {
   for (const id of ['sample', 'heard', 'labels']) by(id).hidden = atEnd;
   by('end').hidden = !atEnd;
   if (atEnd) {
-    audio = null;
     by('end-text').textContent = `${state.said} labelled, ${state.skipped} skipped. Ctrl-C in the terminal ends drumfs.`;
     by('again').hidden = !state.skipped;
     document.body.dataset.place = 'end';
     return;
   }
   const loaded = load(at);
-  const [found, drawn] = await loaded.parts;
+  shown = loaded;
+  item = await loaded.found;
   // What was said of it may have changed since it was fetched ahead.
   loading.delete(at);
-  item = found;
-  picture = drawn instanceof Error ? null : drawn;
   audio = loaded.sound;
+  picture = null;
+  loaded.drawn.then((drawn) => {
+    if (place !== at) return;
+    if (drawn instanceof Error) say(`It can’t be drawn: ${drawn.message}`, true);
+    else picture = drawn;
+    draw();
+  });
   const cut = item.path.lastIndexOf('/') + 1;
   by('folder').textContent = item.path.slice(0, cut) || ' ';
   by('name').textContent = item.path.slice(cut);
@@ -203,12 +219,14 @@ async function show(at) {
   for (const button of document.querySelectorAll('[data-label]')) {
     button.classList.toggle('said', button.dataset.label === item.said);
   }
-  draw();
-  if (drawn instanceof Error) say(`It can’t be drawn: ${drawn.message}`, true);
   play();
   // The next is fetched while this one is heard.
   if (at + 1 < state.total) load(at + 1);
-  for (const old of loading.keys()) if (Math.abs(old - at) > 2) loading.delete(old);
+  for (const [old, ahead] of loading) {
+    if (old === at + 1) continue;
+    release(ahead);
+    loading.delete(old);
+  }
   document.body.dataset.place = at;
 }
 
@@ -259,6 +277,7 @@ function undo() {
       say('There is nothing to take back.');
       return;
     }
+    release(loading.get(undone.place));
     loading.delete(undone.place);
     await show(undone.place);
     say(`Taken back: ${by('name').textContent}`);
@@ -382,6 +401,7 @@ function draw() {
 
 async function start() {
   [about, state] = await Promise.all([json('about'), json('state')]);
+  about.labels.sort((a, b) => (KIT.indexOf(a) + 1 || 99) - (KIT.indexOf(b) + 1 || 99));
   const assigned = assign(about.labels);
   keys = assigned.keys;
   by('palette').replaceChildren(...about.labels.map((label) => {
