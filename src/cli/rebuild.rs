@@ -12,12 +12,15 @@ use super::context::{self, Ear};
 use super::known::Known;
 use super::progress::PassBar;
 use super::{Failure, Global, Outcome, output, rules};
-use crate::archive::ArchiveRoot;
+use crate::archive::{ArchiveRoot, ContentHash};
 use crate::mount::platform;
+use crate::overrides::elsewhere::{self, Elsewhere};
+use crate::overrides::{self, Contents, Labels, Names};
 use crate::rebuild::{
     self, Change, Kind, Link, Narrowed, Originals, Problem, Recorded, Report, Stay, Surroundings, Undone,
 };
-use crate::rules::{Layout, Router};
+use crate::rules::{Layout, Router, Rules};
+use crate::store::Override;
 use crate::view::{View, ViewInput};
 
 /// Put the sorted archive into a folder: as links, or as copies
@@ -49,6 +52,11 @@ pub struct RebuildArgs {
     /// Sort by this rules file instead of the rules in force; - reads standard input
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// Take these corrections, too (overrides.jsonl, an old one as well); they go before those in force
+    ///
+    /// Lines that can't be taken are named, the others count, and the exit code is 3.
+    #[arg(long, value_name = "FILE")]
+    overrides: Option<PathBuf>,
     /// How the archive's own folders show in the tree, whatever the rules say
     #[arg(long, value_name = "preserve|flat|by-pack", value_parser = layout)]
     layout: Option<Layout>,
@@ -65,7 +73,7 @@ pub struct RebuildArgs {
     #[arg(long)]
     dry_run: bool,
     /// Take away everything that drumfs put into DIR; what was changed since or put there by others stays
-    #[arg(long, conflicts_with_all = ["link", "index", "rules", "layout", "labels", "allow_all"])]
+    #[arg(long, conflicts_with_all = ["link", "index", "overrides", "rules", "layout", "labels", "allow_all"])]
     undo: bool,
     /// Print the summary as JSON
     #[arg(long)]
@@ -89,7 +97,7 @@ fn make(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failure> {
     let archive = args.archive.as_deref().map(ArchiveRoot::new).transpose()?;
     let ear = Ear::new(global)?;
     let cancel = context::stop_flag()?;
-    let (view, originals, out) = match (archive, &args.index) {
+    let Source { view, originals, out, bad } = match (archive, &args.index) {
         (archive, Some(index)) => of_index(&ear, index, archive, args)?,
         (Some(archive), None) => of_store(global, &ear, archive, args)?,
         (None, None) => return Err("the folder that holds the samples is missing".into()),
@@ -112,11 +120,45 @@ fn make(global: &Global, args: &RebuildArgs) -> Result<Outcome, Failure> {
     } else {
         print(&report, &out, args.dry_run)?
     }
-    Ok(match (report.interrupted, report.problems.is_empty()) {
+    Ok(match (report.interrupted, report.problems.is_empty() && bad == 0) {
         (true, _) => Outcome::Failed,
         (false, false) => Outcome::SomeFailed,
         (false, true) => Outcome::Done,
     })
+}
+
+/// What a tree is made of, and where it goes.
+struct Source {
+    view: View,
+    originals: Originals,
+    out: PathBuf,
+    /// Lines of overrides that could not be taken.
+    bad: usize,
+}
+
+/// Adds what a file of overrides says to what was said before; how many lines could not be taken.
+fn add_overrides(
+    file: &Path,
+    labels: &Labels<'_>,
+    contents: &dyn Contents,
+    text: &[u8],
+    overrides: &mut HashMap<ContentHash, Override>,
+) -> Result<usize, Failure> {
+    let reading = overrides::read(text, &Names { labels, contents })?;
+    for problem in &reading.problems {
+        output::tell(format_args!("{}: {problem}", file.display()));
+    }
+    for conflict in &reading.conflicts {
+        output::tell(format_args!("{}: {conflict}", file.display()));
+    }
+    for said in reading.said {
+        let word = said.word;
+        match word.label {
+            Some(label) => _ = overrides.insert(word.hash, Override { label, note: word.note, at: 0.0 }),
+            None => _ = overrides.remove(&word.hash),
+        }
+    }
+    Ok(reading.problems.len())
 }
 
 /// Looks whether the tree may be put where it is wanted.
@@ -143,15 +185,10 @@ fn umask_kept<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// The view that a mount would show, narrowed as asked.
-fn of_store(
-    global: &Global,
-    ear: &Ear,
-    root: ArchiveRoot,
-    args: &RebuildArgs,
-) -> Result<(View, Originals, PathBuf), Failure> {
+fn of_store(global: &Global, ear: &Ear, root: ArchiveRoot, args: &RebuildArgs) -> Result<Source, Failure> {
     let store = context::store_folder(global, &ear.config, &root)?;
     let out = check(args, &[root.path().to_owned()], Some(&store))?;
-    let Known { catalogue, overrides, rules: in_force, from, .. } = umask_kept(|| Known::read(global, ear, &root))?;
+    let Known { catalogue, mut overrides, rules: in_force, from, .. } = umask_kept(|| Known::read(global, ear, &root))?;
     // What a mount wants next is free.
     drop(from);
     let mut rules = rules::rules(ear, in_force.as_deref(), args.rules.as_deref())?;
@@ -159,6 +196,14 @@ fn of_store(
         rules = rules.with_layout(layout);
     }
     let mut router = Router::new(&rules, &ear.vocabulary);
+    let mut bad = 0;
+    if let Some(file) = &args.overrides {
+        let text = elsewhere::open(file)?;
+        let mut contents = Elsewhere::new(&catalogue, &root);
+        // Reads originals only where the file names contents by another kind of hash.
+        contents.hash_originals(&text, &|_, _| {});
+        bad = add_overrides(file, &Labels::new(&ear.vocabulary, &router), &contents, &text, &mut overrides)?;
+    }
     if !labels(args).is_empty() {
         router = router.limited_to(labels(args))?;
     }
@@ -172,26 +217,30 @@ fn of_store(
         epoch: 0,
         rules_error: None,
     };
-    Ok((input.build(), Originals::in_one(root), out))
+    Ok(Source { view: input.build(), originals: Originals::in_one(root), out, bad })
 }
 
 /// The view of an index, narrowed as asked.
-fn of_index(
-    ear: &Ear,
-    index: &Path,
-    archive: Option<ArchiveRoot>,
-    args: &RebuildArgs,
-) -> Result<(View, Originals, PathBuf), Failure> {
+fn of_index(ear: &Ear, index: &Path, archive: Option<ArchiveRoot>, args: &RebuildArgs) -> Result<Source, Failure> {
     let names = ear.ensemble.labels().names();
     let recorded = Recorded::read(index, archive, names, args.rules.is_some())?;
     recorded.bad.sentences().iter().for_each(output::tell);
     let archives: Vec<PathBuf> = recorded.originals.archives().iter().map(|root| root.path().to_owned()).collect();
     let out = check(args, &archives, None)?;
     let rules = args.rules.as_deref().map(|file| rules::rules(ear, None, Some(file))).transpose()?;
-    let narrowed =
-        Narrowed { rules: rules.as_ref(), layout: args.layout, labels: labels(args), overrides: &HashMap::new() };
+    let (mut overrides, mut bad) = (HashMap::new(), 0);
+    if let Some(file) = &args.overrides {
+        let text = elsewhere::open(file)?;
+        let by = rules.clone().unwrap_or_else(|| Rules::defaults(&ear.vocabulary));
+        let router = Router::new(&by, &ear.vocabulary);
+        let folders = recorded.folders().iter().map(String::as_str);
+        let known = Labels::new(&ear.vocabulary, &router);
+        let labels = Labels::of(known.all().iter().copied().chain(folders));
+        bad = add_overrides(file, &labels, recorded.catalogue(), &text, &mut overrides)?;
+    }
+    let narrowed = Narrowed { rules: rules.as_ref(), layout: args.layout, labels: labels(args), overrides: &overrides };
     let view = recorded.view(&ear.vocabulary, names.into(), &narrowed)?;
-    Ok((view, recorded.originals, out))
+    Ok(Source { view, originals: recorded.originals, out, bad })
 }
 
 fn shown(path: &[u8]) -> std::borrow::Cow<'_, str> {

@@ -209,6 +209,11 @@ impl Recorded {
         Self { catalogue: Arc::new(builder.finish()), said, folders, originals, bad }
     }
 
+    /// The folders that records name.
+    pub fn folders(&self) -> &[String] {
+        &self.folders
+    }
+
     /// The samples.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
