@@ -250,7 +250,19 @@ impl<'a> Importer<'a> {
     /// line names, with what is left divided among all others.
     fn probabilities(&mut self, record: &Record, labels: Option<&[String]>) -> Option<Vec<f32>> {
         let probs = &record.sample.probs;
+        let leading = self.ensemble.labels().names();
+        let at = |label: &str| leading.iter().position(|known| known.eq_ignore_ascii_case(label));
         if let Some(labels) = labels.filter(|labels| labels.len() == probs.len() && !probs.is_empty()) {
+            // A model with some of the same labels: what it can't name, it has not heard.
+            if let Some(places) = labels.iter().map(|label| at(label)).collect::<Option<Vec<usize>>>() {
+                let mut all = vec![0.0; leading.len()];
+                for (place, p) in places.into_iter().zip(probs.iter()) {
+                    if let Some(slot) = all.get_mut(place) {
+                        *slot += p;
+                    }
+                }
+                return Some(all);
+            }
             if let Some(votes) = self.votes(labels) {
                 return Some(fuse(&[Vote { weight: 1.0, votes, probabilities: probs }], Mean::Arithmetic));
             }
@@ -264,8 +276,6 @@ impl<'a> Importer<'a> {
         if named.is_empty() {
             return None;
         }
-        let leading = self.ensemble.labels().names();
-        let at = |label: &str| leading.iter().position(|known| known.eq_ignore_ascii_case(label));
         let known: Vec<(usize, f32)> = named.iter().filter_map(|(label, p)| Some((at(label)?, *p))).collect();
         if known.len() != named.len() {
             // One of a coarser model: what its labels mean is told by their names.

@@ -79,7 +79,10 @@ fn the_help_of_every_command_is_enough() {
             &["import", "--help"],
             &["ARCHIVE", "FILES", "--label-map", "--model", "--dry-run", "label_was", "seen_hashes.txt"],
         ),
-        (&["aggregate", "--help"], &["INPUTS", "--output", "--models", "--conflicts", "newest model", "--json"]),
+        (
+            &["aggregate", "--help"],
+            &["INPUTS", "--output", "--models", "--conflicts", "model in use here is the newest", "--json"],
+        ),
         (&["validate", "--help"], &["stub", "--rules", "--model", "--mapping", "--json", "exits with 1"]),
         (&["validate-mapping", "--help"], &["--model", "--mapping"]),
         (&["create-stub", "--help"], &["--model", "--output", "never"]),
