@@ -7,10 +7,12 @@ use clap::Args;
 
 use super::context::{self, Ear};
 use super::known::Known;
+use super::uncertain::Measure;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
 use crate::overrides::elsewhere::open;
-use crate::review::queue::{By, least_sure, listed};
+use crate::report::uncertain::{self, Wanted};
+use crate::review::queue::listed;
 use crate::review::{Review, Session, list};
 
 /// Hear one sample after another in a browser, and say what each is, a key a sample
@@ -26,10 +28,10 @@ pub struct ReviewArgs {
     /// `path` or `relative_path`; - reads standard input. Paths are relative to the archive
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
-    /// What says how sure the model is
-    #[arg(long, value_enum, default_value_t = By::Margin, conflicts_with = "list")]
-    by: By,
-    /// Only the first so many
+    /// What makes a sample worth asking about, as in `drumfs uncertain`
+    #[arg(long, value_enum, default_value_t = Measure::Margin, conflicts_with = "list")]
+    by: Measure,
+    /// Only the first so many [default: all; diverse: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
     /// With --list: samples that something was said of, too
@@ -38,6 +40,9 @@ pub struct ReviewArgs {
     #[command(flatten)]
     page: PageArgs,
 }
+
+/// How many samples are asked about that are to be unlike each other, unless that is said.
+const DIVERSE_TOP: usize = 100;
 
 /// How the page is served; for every command that ends in it.
 #[derive(Debug, Args)]
@@ -58,7 +63,13 @@ pub(super) fn run(global: &Global, args: &ReviewArgs) -> Result<Outcome, Failure
     let paths = args.list.as_deref().map(|file| read_list(file, &root)).transpose()?;
     let known = Known::read(global, &ear, &root)?;
     let mut queue = match paths {
-        None => least_sure(&known.catalogue, &known.router(&ear)?, &known.overrides, args.by),
+        None => {
+            let all = if matches!(args.by, Measure::Diverse) { DIVERSE_TOP } else { usize::MAX };
+            let top = args.top.map_or(all, |top| top as usize);
+            let wanted = Wanted { by: args.by.into(), top, per_pack: None };
+            let picked = uncertain::pick(&known.catalogue, &known.router(&ear)?, &known.overrides, wanted);
+            picked.into_iter().map(|picked| picked.id).collect()
+        }
         Some(paths) => {
             let paths = paths.iter().map(|path| &path[..]);
             let listed = listed(&known.catalogue, &known.overrides, paths, args.again);

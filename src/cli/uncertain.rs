@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::context::Ear;
 use super::known::Known;
+use super::review::{self, PageArgs};
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
 use crate::classify::places::write_whole;
@@ -35,10 +36,16 @@ pub struct UncertainArgs {
     /// Print JSON instead of CSV
     #[arg(long, conflicts_with = "output")]
     json: bool,
+    /// Ask about them in the page of `drumfs review`
+    #[arg(long, conflicts_with_all = ["output", "json"])]
+    review: bool,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
+/// The measures, as a command line names them.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Measure {
+pub(super) enum Measure {
     /// Probabilities spread over many labels
     Entropy,
     /// The first two labels are close, as in the mount's _uncertain/
@@ -68,6 +75,10 @@ pub(super) fn run(global: &Global, args: &UncertainArgs) -> Result<Outcome, Fail
     let router = known.router(&ear)?;
     let wanted = Wanted { by: args.by.into(), top: args.top, per_pack: args.per_pack.map(|most| most as usize) };
     let picked = uncertain::pick(&known.catalogue, &router, &known.overrides, wanted);
+    if args.review {
+        let queue = picked.iter().map(|picked| picked.id).collect();
+        return review::serve(&ear, root, known, queue, &args.page);
+    }
     let labels = ear.ensemble.labels().names();
     let lines: Vec<Line<'_>> =
         picked.iter().zip(1..).map(|(picked, rank)| Line::of(rank, picked, &router, labels)).collect();

@@ -1,52 +1,10 @@
-//! Which samples are asked about, and in which order.
+//! A list of paths as a queue.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::archive::ContentHash;
-use crate::rules::{Reason, Router, Subject};
 use crate::store::Override;
 use crate::view::Catalogue;
-
-/// What says how sure the model is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum By {
-    /// How far the likeliest folder is ahead of the next, as `_uncertain/` is ordered
-    #[default]
-    Margin,
-    /// The probability of the likeliest folder
-    Confidence,
-    /// The entropy of all labels' probabilities
-    Entropy,
-}
-
-/// Every sample that the rules asked the model about and that nobody said anything of, the least sure first, by their
-/// places in the catalogue; of several with one content the first.
-pub fn least_sure(
-    catalogue: &Catalogue,
-    router: &Router,
-    overrides: &HashMap<ContentHash, Override>,
-    by: By,
-) -> Vec<u32> {
-    let sure = catalogue.each(None, |sample, name| {
-        let hash = sample.hash?;
-        let verdict = router.route(&Subject { read_name: Some(name), ..sample.subject(None) });
-        let asked = matches!(
-            verdict.reason,
-            Reason::Top1 | Reason::LowConfidence | Reason::OutOfTarget | Reason::Name | Reason::Gate
-        );
-        let sure = match by {
-            By::Margin => verdict.margin,
-            By::Confidence => verdict.confidence,
-            By::Entropy => -verdict.entropy,
-        };
-        (asked && !sample.probs.is_empty() && !overrides.contains_key(&hash)).then_some(sure)
-    });
-    // One of each content.
-    let mut ids: Vec<(f32, u32)> =
-        catalogue.by_hash().iter().filter_map(|&id| Some((sure.get(id as usize).copied().flatten()?, id))).collect();
-    ids.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    ids.into_iter().map(|(_, id)| id).collect()
-}
 
 /// A list of samples as a queue.
 #[derive(Debug, Default, PartialEq, Eq)]
