@@ -118,6 +118,18 @@ const PLACE: u8 = 1;
 /// Before the keys of contents that have none.
 const UNREAD: u8 = 0xFF;
 
+/// Tells the file of a record from others. A line of JSON carries an absolute path that is not UTF-8 with U+FFFD in it, and
+/// only the relative one whole: the same has to come out of a record before it is written and after.
+fn place(record: &Record) -> Vec<u8> {
+    let relative = || record.sample.path.to_vec();
+    let Some(absolute) = &record.abs_path else { return relative() };
+    let shown = String::from_utf8_lossy(absolute);
+    match shown.contains(char::REPLACEMENT_CHARACTER) {
+        true => [shown.as_bytes(), b"\0", &relative()].concat(),
+        false => absolute.clone(),
+    }
+}
+
 impl Aggregator {
     /// One that puts aside in `folder` what memory does not hold.
     pub fn new(folder: &Path, age: Age) -> Self {
@@ -133,8 +145,7 @@ impl Aggregator {
         if record.run.is_none() {
             record.run = Some(run.to_owned());
         }
-        let place = record.abs_path.clone().unwrap_or_else(|| record.sample.path.to_vec());
-        self.places.push(place, record.line(Probs::Floats))
+        self.places.push(place(&record), record.line(Probs::Floats))
     }
 
     /// Gives the records one after the other, ordered by content and path, and tells of conflicts.
