@@ -202,3 +202,24 @@ fn a_gzipped_index_of_an_archive_that_has_moved_is_rebuilt_where_it_is_now() {
     assert_eq!(done.status.code(), Some(0), "{}", super::command::said(&done));
     assert_eq!(here.tree()["Kick/a/k.wav"], "a/k.wav");
 }
+
+#[test]
+fn a_file_of_corrections_goes_before_what_the_index_says_and_its_bad_lines_are_named() {
+    let here =
+        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
+    index(&here, &old(&here));
+    let md5 = ContentHash::of(HashAlgorithm::Md5, b"l").to_hex();
+    let file = here.path().join("overrides.jsonl");
+    let lines = [
+        json!({"hash": md5, "correct_label": "Snare"}).to_string(),
+        json!({"relative_path": "b/k.wav", "label": "Tom"}).to_string(),
+        json!({"relative_path": "a/china.wav", "label": "Sanre"}).to_string(),
+    ];
+    fs::write(&file, lines.join("\n")).unwrap();
+    let done = super::command::rebuild_index(&here, &["--overrides", file.to_str().unwrap(), "--link", "symlink"]);
+    let said = super::command::said(&done);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert!(said.contains("overrides.jsonl: line 3") && said.contains("Snare"), "{said}");
+    let there = |path: &str| here.out().join(path).symlink_metadata().is_ok();
+    assert!(there("Snare/a/low.wav") && there("Tom/b/k.wav") && there("China/a/china.wav"), "{said}");
+}
