@@ -14,6 +14,7 @@ use super::link::Link;
 use super::plan::Plan;
 use super::problem::{Kind, Problem};
 use super::step::Last;
+use crate::calendar::utc;
 use crate::view::Generated;
 
 /// The list of what could not be put there: one JSON object a line, with `path` in the tree, `from`, `kind` and `error`.
@@ -258,19 +259,10 @@ fn lines<'p>(problems: impl Iterator<Item = &'p Problem>) -> Vec<u8> {
     text
 }
 
-/// A time as ISO 8601 writes it, in UTC. Days to dates as Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms"
-/// (2013) count them: years begin in March, eras have 400 of them.
+/// A time as ISO 8601 writes it, in UTC.
 fn iso(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+    utc(seconds as f64).replace(' ', "T")
 }
 
 #[cfg(test)]

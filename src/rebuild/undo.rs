@@ -10,10 +10,11 @@ use rayon::prelude::*;
 
 use super::disk::{Found, Root};
 use super::ledger::{self, Ledger, LedgerError, key};
+use super::link::sweep_folders;
 use super::made;
+use super::outcome::RebuildError;
 use super::place;
 use super::problem::{Problem, Stay};
-use super::run::{RebuildError, sweep_folders};
 use super::step::{AT_A_TIME, Fate, Last, fate, not_removed};
 
 /// What came of taking a tree away.
