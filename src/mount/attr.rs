@@ -59,6 +59,21 @@ pub fn of_sample(view: &View, id: u32, entry_ttl: Duration, attr_ttl: Duration) 
     }
 }
 
+/// A file of the archive that is not shown any longer, for whoever still holds it open.
+pub fn of_gone(ino: Ino, size: u64, mtime_ns: i64) -> Attr {
+    Attr {
+        ino,
+        kind: Kind::File,
+        size,
+        mtime: time(mtime_ns),
+        perm: 0o400,
+        owner: None,
+        nlink: 0,
+        attr_ttl: Duration::ZERO,
+        entry_ttl: Duration::ZERO,
+    }
+}
+
 /// A folder. Its attributes change with every view, so they are asked for each time; its name stays.
 pub fn of_dir(view: &View, dir: DirId, entry_ttl: Duration) -> Attr {
     Attr {

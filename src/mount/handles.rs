@@ -17,7 +17,7 @@ pub enum Handle {
     /// An original: reads the same file whatever the rules do.
     Sample {
         /// The original, open for reading.
-        file: File,
+        file: Arc<File>,
         /// Relative path, for messages.
         path: Box<[u8]>,
         /// Size and time of last modification (ns since 1970) when it was opened.

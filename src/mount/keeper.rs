@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
 use super::notify::Invalidate;
+use super::passthrough::identity;
 use super::status::{ChangeTimes, Facts, IndexProgress};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash};
@@ -513,12 +514,25 @@ impl Keeper {
             let changed = self.catalogue.by_path(&update.path).filter(|(_, known)| {
                 (known.size, known.mtime_ns, known.hash) != (sample.size, sample.mtime_ns, sample.hash)
             });
-            changed_inos.extend(changed.map(|(id, _)| self.catalogue.ino(id)));
+            if let Some((id, _)) = changed {
+                changed_inos.push(self.catalogue.ino(id));
+                self.make_way(&sample.path);
+            }
             self.pending.push(Arc::new(sample));
         }
         if !changed_inos.is_empty() {
             self.show();
             changed_inos.into_iter().for_each(|ino| self.kernel.sample_changed(ino));
+        }
+    }
+
+    /// An original is about to be shown that may have replaced another, which somebody may hold open.
+    fn make_way(&self, path: &[u8]) {
+        let view = self.shared.view();
+        if let Some((id, _)) = view.catalogue().by_path(path) {
+            self.kernel.sample_changes(&view, id, &|| {
+                self.root.open_with_metadata(path).ok().map(|(_, metadata)| identity(&metadata))
+            });
         }
     }
 
@@ -544,6 +558,7 @@ impl Keeper {
 
     fn take_changed(&mut self, sample: Arc<Sample>) {
         let ino = self.catalogue.by_path(&sample.path).map(|(id, _)| self.catalogue.ino(id));
+        self.make_way(&sample.path);
         self.ahead.insert(sample.path.clone());
         self.seen_at_open.insert(sample.path.clone());
         self.pending.push(sample);

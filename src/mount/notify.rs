@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
+use super::passthrough::IoModes;
 use super::remembered::Remembered;
 use super::watchdog::Watchdog;
 use crate::view::{DirId, Ino, Node, View, changed_names_in};
@@ -29,6 +30,8 @@ use crate::view::{DirId, Ino, Node, View, changed_names_in};
 pub trait Invalidate: Send + Sync {
     /// The view was swapped: no name that changed may be answered from memory any longer.
     fn view_changed(&self, before: &View, after: &View);
+    /// A sample of the current view is about to be shown with other bytes; `original` looks at which original it is now.
+    fn sample_changes(&self, _view: &View, _id: u32, _original: &dyn Fn() -> Option<(u64, u64)>) {}
     /// A sample has new bytes.
     fn sample_changed(&self, ino: Ino);
 }
@@ -70,6 +73,7 @@ pub struct Kernel {
     notifier: fuser::Notifier,
     has_epochs: AtomicBool,
     remembered: Arc<Remembered>,
+    modes: Arc<IoModes>,
     watchdog: Watchdog,
     /// Threads that tell the kernel, and do nothing else: one that waits in the kernel for a program must not be one that
     /// this program's request waits for.
@@ -91,6 +95,7 @@ impl Kernel {
         device: OwnedFd,
         notifier: fuser::Notifier,
         remembered: Arc<Remembered>,
+        modes: Arc<IoModes>,
         watchdog: Watchdog,
     ) -> io::Result<Self> {
         let tellers =
@@ -100,6 +105,7 @@ impl Kernel {
             notifier,
             has_epochs: AtomicBool::new(false),
             remembered,
+            modes,
             watchdog,
             tellers: tellers.build().map_err(io::Error::other)?,
         };
@@ -193,6 +199,24 @@ impl Invalidate for Kernel {
         }
     }
 
+    /// Where somebody holds the one before open, what comes is shown under a number of its own, and whoever looks at the
+    /// name from now on finds that.
+    fn sample_changes(&self, view: &View, id: u32, original: &dyn Fn() -> Option<(u64, u64)>) {
+        let own = view.ino(Node::Sample(id));
+        if !self.modes.holds_another(self.remembered.shown(own), original) {
+            return;
+        }
+        self.remembered.stand_in_for(view, own, view.sample(id).path);
+        // This happens rarely: every folder is looked at.
+        for dir in view.dirs().filter(|dir| self.remembered.is_given(view.ino(Node::Dir(*dir)))) {
+            for (name, _) in view.entries(dir).filter(|(_, node)| *node == Node::Sample(id)) {
+                if let Some(error) = self.expire_names(view.ino(Node::Dir(dir)), &[name.into_owned()]) {
+                    log::debug!("the kernel was not told of a replaced file: {error}");
+                }
+            }
+        }
+    }
+
     fn sample_changed(&self, ino: Ino) {
         for number in std::iter::once(ino).chain(self.remembered.others(ino)) {
             let _watched = self.watchdog.watch();
@@ -233,7 +257,7 @@ mod tests {
         let end = || OwnedFd::from(ours.try_clone().unwrap());
         let session =
             fuser::Session::from_fd(Nothing, end(), fuser::SessionACL::All, fuser::Config::default()).unwrap();
-        let kernel = Kernel::new(end(), session.notifier(), Arc::default(), watchdog.clone()).unwrap();
+        let kernel = Kernel::new(end(), session.notifier(), Arc::default(), Arc::default(), watchdog.clone()).unwrap();
         (kernel, ours, theirs)
     }
 

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::archive::discover::mtime_ns;
 use crate::view::Ino;
 
 /// Originals of so many bytes and more are handed over: one read less pays for the handing over of a large file, while
@@ -35,11 +36,25 @@ pub trait Register: Send + Sync {
     fn fill(&self, ino: Ino, data: &[u8]) -> io::Result<()>;
 }
 
+/// An original that is open.
+#[derive(Debug)]
+struct Original {
+    file: Arc<File>,
+    /// Device and inode number.
+    identity: (u64, u64),
+    /// Size and time of last modification (ns since 1970) when it was opened.
+    stamp: (u64, i64),
+}
+
+/// Device and inode number of a file.
+pub fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 /// An original that the kernel reads by itself. Taken back when dropped.
 pub struct Backing {
     id: u32,
-    /// Device and inode number of the original.
-    original: (u64, u64),
+    original: Original,
     register: Arc<dyn Register>,
 }
 
@@ -105,11 +120,20 @@ pub enum IoMode {
     Passthrough(Arc<Backing>),
 }
 
+impl IoMode {
+    fn original(&self) -> Option<&Original> {
+        match self {
+            Self::Cached(open) => Some(&open.original),
+            Self::Passthrough(open) => Some(&open.original),
+            Self::Direct => None,
+        }
+    }
+}
+
 /// An original is open through the kernel's memory for as long as this is there.
 #[derive(Debug)]
 pub struct Cached {
-    /// Device and inode number of the original.
-    original: (u64, u64),
+    original: Original,
 }
 
 #[derive(Debug)]
@@ -123,6 +147,13 @@ impl Open {
         match self {
             Self::Cached(open) => open.strong_count() == 0,
             Self::Passthrough(open) => open.strong_count() == 0,
+        }
+    }
+
+    fn mode(&self) -> Option<IoMode> {
+        match self {
+            Self::Cached(open) => open.upgrade().map(IoMode::Cached),
+            Self::Passthrough(open) => open.upgrade().map(IoMode::Passthrough),
         }
     }
 }
@@ -170,39 +201,48 @@ impl IoModes {
     /// How a file that was just opened under an inode number is to be read; none where another original is open under
     /// that number, so that it needs another: the kernel keeps one set of bytes for each number, and would give those of
     /// one to who has opened the other.
-    pub fn enter(&self, ino: Ino, file: &File, metadata: &Metadata) -> Option<IoMode> {
-        let original = (metadata.dev(), metadata.ino());
+    pub fn enter(&self, ino: Ino, file: &Arc<File>, metadata: &Metadata) -> Option<IoMode> {
+        let identity = identity(metadata);
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get(&ino) {
-            Some(Open::Cached(open)) => {
-                if let Some(open) = open.upgrade() {
-                    return (open.original == original).then_some(IoMode::Cached(open));
-                }
-            }
-            Some(Open::Passthrough(open)) => {
-                if let Some(open) = open.upgrade() {
-                    return (open.original == original).then_some(IoMode::Passthrough(open));
-                }
-            }
-            None => {}
+        if let Some(mode) = all.get(&ino).and_then(Open::mode) {
+            return mode.original().is_some_and(|open| open.identity == identity).then_some(mode);
         }
+        let original = || Original { file: Arc::clone(file), identity, stamp: (metadata.len(), mtime_ns(metadata)) };
         if all.len() >= SWEEP_FROM && all.len().is_power_of_two() {
             all.retain(|_, open| !open.is_over());
         }
         if metadata.len() >= HANDED_OVER_FROM
-            && let Some(backing) = self.register(file, original)
+            && let Some(backing) = self.register(original())
         {
             all.insert(ino, Open::Passthrough(Arc::downgrade(&backing)));
             return Some(IoMode::Passthrough(backing));
         }
-        let cached = Arc::new(Cached { original });
+        let cached = Arc::new(Cached { original: original() });
         all.insert(ino, Open::Cached(Arc::downgrade(&cached)));
         Some(IoMode::Cached(cached))
     }
 
-    fn register(&self, file: &File, original: (u64, u64)) -> Option<Arc<Backing>> {
+    /// Whether another original than this one, which is looked at where any is open, is open under an inode number.
+    pub fn holds_another(&self, ino: Ino, than: impl Fn() -> Option<(u64, u64)>) -> bool {
+        let Some(mode) = self.mode(ino) else { return false };
+        mode.original().zip(than()).is_some_and(|(open, identity)| open.identity != identity)
+    }
+
+    /// What an original that is open under an inode number is like now, where it was opened with another size or time
+    /// than the one that is shown. It may have been replaced, and whoever holds it reads up to its own end.
+    pub fn held(&self, ino: Ino, shown: Option<(u64, i64)>) -> Option<(u64, i64)> {
+        let mode = self.mode(ino)?;
+        let open = mode.original().filter(|open| Some(open.stamp) != shown)?;
+        open.file.metadata().ok().map(|now| (now.len(), mtime_ns(&now)))
+    }
+
+    fn mode(&self, ino: Ino) -> Option<IoMode> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&ino)?.mode()
+    }
+
+    fn register(&self, original: Original) -> Option<Arc<Backing>> {
         let register = self.register.get().filter(|_| self.state.load(Ordering::Relaxed) != REFUSED)?;
-        match register.register(file) {
+        match register.register(&original.file) {
             Ok(id) => {
                 self.state.store(USED, Ordering::Relaxed);
                 Some(Arc::new(Backing { id, original, register: Arc::clone(register) }))
@@ -310,11 +350,11 @@ mod tests {
         }
     }
 
-    fn file(len: u64) -> (File, Metadata) {
+    fn file(len: u64) -> (Arc<File>, Metadata) {
         let file = tempfile::tempfile().unwrap();
         file.set_len(len).unwrap();
         let metadata = file.metadata().unwrap();
-        (file, metadata)
+        (Arc::new(file), metadata)
     }
 
     #[test]
@@ -342,6 +382,23 @@ mod tests {
         assert!(matches!(grown, Some(IoMode::Cached(_))), "it has grown while it was open");
         drop((cached, grown));
         assert!(matches!(modes.enter(1, &large, &large_meta), Some(IoMode::Passthrough(_))));
+    }
+
+    #[test]
+    fn who_holds_an_original_hears_of_that_one() {
+        let modes = IoModes::default();
+        let (file, metadata) = file(10);
+        let shown = (metadata.len(), mtime_ns(&metadata));
+        let held = modes.enter(1, &file, &metadata);
+        assert_eq!(modes.held(1, Some(shown)), None, "it is the one that is shown");
+        assert_eq!(modes.held(1, Some((20, shown.1))), Some(shown));
+        assert_eq!(modes.held(1, None), Some(shown), "none is shown");
+        assert!(!modes.holds_another(1, || Some(identity(&metadata))));
+        assert!(!modes.holds_another(1, || None), "it is gone");
+        assert!(modes.holds_another(1, || Some((0, 0))));
+        drop(held);
+        assert_eq!(modes.held(1, Some((20, shown.1))), None, "nobody holds it");
+        assert!(!modes.holds_another(1, || Some((0, 0))));
     }
 
     #[test]

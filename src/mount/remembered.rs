@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::view::Ino;
+use crate::view::{Ino, View, ino};
 
 /// A program has worked an answer into the kernel's memory after this long, however busy the machine is.
 const WORKED_IN: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub struct Remembered {
     stand_ins: RwLock<StandIns>,
 }
 
-/// Numbers under which originals are shown that replaced one the kernel still reads from by itself: as on a disk, where
+/// Numbers under which originals are shown that replaced one that is still open: as on a disk, where
 /// a file that is renamed over another has a number of its own.
 #[derive(Debug, Default)]
 struct StandIns {
@@ -83,6 +83,14 @@ impl Remembered {
         let mut all = self.stand_ins.write().unwrap_or_else(PoisonError::into_inner);
         all.shown.insert(own, number);
         all.own.insert(number, own);
+    }
+
+    /// From now on a sample is shown under a number that nothing was ever shown under.
+    pub fn stand_in_for(&self, view: &View, own: Ino, path: &[u8]) {
+        let fresh = |number: &Ino| view.by_ino(*number).is_none() && self.own(*number) == *number;
+        if let Some(number) = (1 << 32..).map(|salt| ino::of_sample(path, salt)).find(fresh) {
+            self.stand_in(own, number);
+        }
     }
 
     /// A number that differs where samples are shown under other numbers.

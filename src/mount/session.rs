@@ -271,7 +271,8 @@ impl Mounted {
             }
         });
         let watching = watching.map_err(failed)?;
-        let kernel = Kernel::new(device()?, session.notifier(), remembered, dog).map_err(failed)?;
+        let kernel =
+            Kernel::new(device()?, session.notifier(), remembered, Arc::clone(core.modes()), dog).map_err(failed)?;
         let kernel = Arc::new(kernel);
         if let Err(error) = platform::read_further_ahead(&at) {
             log::debug!("the kernel reads ahead as far as it does by itself: {error}");

@@ -16,7 +16,7 @@ use crate::mount::keeper::Message;
 use crate::mount::passthrough::IoMode;
 use crate::mount::stream::IndexStream;
 use crate::mount::{overrides, status};
-use crate::view::{Generated, Ino, Node, Sample, SampleRef, View, ino};
+use crate::view::{Generated, Ino, Node, Sample, SampleRef, View};
 
 thread_local! {
     /// What a thread reads into: a new one for each read would be filled with zeros first.
@@ -74,6 +74,7 @@ impl Core {
     fn open_sample(&self, ino: Ino, known: SampleRef<'_>) -> Result<(Handle, Option<Sample>), FsError> {
         let failed = |source| FsError::Original { path: self.root.absolute(known.path), source };
         let (file, metadata) = self.root.open_with_metadata(known.path).map_err(failed)?;
+        let file = Arc::new(file);
         let now = (metadata.len(), mtime_ns(&metadata));
         let changed =
             (now != (known.size, known.mtime_ns)).then(|| Sample { size: now.0, mtime_ns: now.1, ..known.to_sample() });
@@ -110,12 +111,15 @@ impl Core {
         }
     }
 
-    fn io_mode(&self, ino: Ino, known: SampleRef<'_>, file: &File, metadata: &Metadata) -> Result<IoMode, FsError> {
+    fn io_mode(
+        &self,
+        ino: Ino,
+        known: SampleRef<'_>,
+        file: &Arc<File>,
+        metadata: &Metadata,
+    ) -> Result<IoMode, FsError> {
         self.modes.enter(ino, file, metadata).ok_or_else(|| {
-            let view = self.shared.view();
-            let fresh = |number: &Ino| view.by_ino(*number).is_none() && self.remembered.own(*number) == *number;
-            let number = (1 << 32..).map(|salt| ino::of_sample(known.path, salt)).find(fresh);
-            number.into_iter().for_each(|number| self.remembered.stand_in(self.remembered.own(ino), number));
+            self.remembered.stand_in_for(&self.shared.view(), self.remembered.own(ino), known.path);
             FsError::Replaced
         })
     }

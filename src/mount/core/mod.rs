@@ -81,7 +81,7 @@ pub struct Core {
     scratch: ScratchFiles,
     remembered: Arc<Remembered>,
     listings: Listings,
-    modes: IoModes,
+    modes: Arc<IoModes>,
     fills: Fills,
     lately: Lately,
     /// Whether changes of originals are noticed by themselves.
@@ -116,7 +116,7 @@ impl Core {
             scratch: ScratchFiles::default(),
             remembered,
             listings: Listings::default(),
-            modes: IoModes::default(),
+            modes: Arc::default(),
             fills: Fills::default(),
             lately: Lately::default(),
             watched,
@@ -128,6 +128,11 @@ impl Core {
     /// The kernel can be handed originals to read from by itself.
     pub fn hand_over_originals(&self, register: Arc<dyn Register>) {
         self.modes.hand_over(register);
+    }
+
+    /// Which originals are open.
+    pub fn modes(&self) -> &Arc<IoModes> {
+        &self.modes
     }
 
     /// How originals are read.
@@ -182,16 +187,25 @@ impl Core {
     /// The attributes of a node.
     ///
     /// # Errors
-    /// [`FsError::NotFound`] where the current view has no such node.
+    /// [`FsError::NotFound`] where the current view has no such node, and nobody holds one open.
     pub fn getattr(&self, ino: Ino) -> Result<Attr, FsError> {
         if let Some(file) = self.scratch.by_ino(ino) {
             return Ok(scratch_attr(&file));
         }
         let view = self.shared.view();
         let own = self.remembered.own(ino);
-        let node = view.by_ino(own).ok_or(FsError::NotFound)?;
+        let Some(node) = view.by_ino(own) else {
+            let (size, mtime) = self.modes.held(ino, None).ok_or(FsError::NotFound)?;
+            return Ok(attr::of_gone(ino, size, mtime));
+        };
         // Whoever asks by a number hears of that one.
-        Ok(Attr { ino, ..self.attr(&view, node) })
+        let attr = Attr { ino, ..self.attr(&view, node) };
+        let Node::Sample(id) = node else { return Ok(attr) };
+        let known = view.sample(id);
+        Ok(match self.modes.held(ino, Some((known.size, known.mtime_ns))) {
+            Some((size, mtime)) => Attr { size, mtime: attr::time(mtime), ..attr },
+            None => attr,
+        })
     }
 
     fn attr(&self, view: &View, node: Node) -> Attr {
