@@ -9,7 +9,7 @@ use super::known::Known;
 use super::progress::PassBar;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::duplicates::{Search, Step, exact, write_alike};
+use crate::duplicates::{LIKENESS, Search, Step, exact, write_alike};
 use crate::report::Duplicates;
 
 /// Find samples that are there more than once, as the same bytes or as nearly the same sound
@@ -17,8 +17,8 @@ use crate::report::Duplicates;
 /// Near ones are the same recording at another level, trimmed, at another sample rate or in another format; velocity
 /// layers and round robins are other recordings and are told apart. The first run listens to the originals for it, and
 /// keeps what it needs beside the store; a later one listens to what is new. The archive is only read. Nothing is
-/// removed: `duplicates: hide` in rules.yml hides the same bytes from the view, `hide-near` also what was found here to be
-/// nearly the same sound (a mount takes it up when it starts).
+/// removed: `duplicates: hide` in rules.yml hides the same bytes from the view, `hide-near` near ones as well (a mount with
+/// such rules looks for them by itself; what was found here it takes up when rules are saved).
 #[derive(Debug, Args)]
 pub struct DuplicatesArgs {
     /// The folder that holds the samples
@@ -27,7 +27,7 @@ pub struct DuplicatesArgs {
     #[arg(long)]
     exact: bool,
     /// How like each other two sounds have to be: the least correlation of any band, from 0 to 1
-    #[arg(long, value_name = "P", default_value_t = 0.93, value_parser = likeness, conflicts_with = "exact")]
+    #[arg(long, value_name = "P", default_value_t = LIKENESS, value_parser = likeness, conflicts_with = "exact")]
     likeness: f32,
     /// Listen to so many files at a time [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -55,7 +55,8 @@ pub(super) fn run(global: &Global, args: &DuplicatesArgs) -> Result<Outcome, Fai
         let cancel = context::stop_flag()?;
         let bar = PassBar::new();
         let tell = |step: Step| match step {
-            Step::ToHear(count) | Step::ToCompare(count) => bar.planned(count),
+            Step::ToHear(count) => bar.planned(count),
+            Step::ToCompare(count) => bar.counting_of("comparing", "pairs", count),
             Step::Heard => bar.heard(1),
             Step::Compared(count) => bar.heard(count),
         };
@@ -81,5 +82,6 @@ pub(super) fn run(global: &Global, args: &DuplicatesArgs) -> Result<Outcome, Fai
     } else {
         output::lines(found.text(output::style()))?;
     }
-    Ok(Outcome::Done)
+    let all_heard = found.near.as_ref().is_none_or(|near| near.failed.is_empty());
+    Ok(if all_heard { Outcome::Done } else { Outcome::SomeFailed })
 }

@@ -42,11 +42,16 @@ impl PassBar {
 
     /// So many files are to be worked on; `doing` says how.
     pub fn counting(&self, doing: &str, todo: u64) {
+        self.counting_of(doing, "files", todo);
+    }
+
+    /// The same of something else.
+    pub fn counting_of(&self, doing: &str, what: &'static str, todo: u64) {
         let template = format!("{{spinner}} {doing} [{{bar:30}}] {{human_pos}}/{{human_len}}  {{rate}}  {{eta}} left");
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let rate = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
                 // A rate that can't be drawn is left out.
-                let _ = write!(text, "{:.0} files/s", state.per_sec());
+                let _ = write!(text, "{:.0} {what}/s", state.per_sec());
             };
             self.0.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }

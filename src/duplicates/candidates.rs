@@ -27,14 +27,26 @@ const MOST_APART: f32 = 0.3;
 /// Fewer signs in common than this are another waveform: a correlation of 0.8 gives 0.80, of 0.6 gives 0.70.
 const LEAST_AGREEMENT: f32 = 0.7;
 
-/// Pairs of places in `outlines`, the smaller first, in order.
-pub fn candidates(outlines: &[Outline]) -> Vec<(u32, u32)> {
+/// Of each sound so many pairs are kept, those most alike; more only where they are among the best of the other.
+const KEPT: usize = 32;
+
+/// Pairs that may be the same sound.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// Pairs of places, the smaller first, in order.
+    pub pairs: Vec<(u32, u32)>,
+    /// How often two outlines were compared for it.
+    pub looked_at: u64,
+}
+
+/// Looks for pairs that may be the same sound; by their places in `outlines`.
+pub fn candidates(outlines: &[Outline]) -> Candidates {
     let dimensions = MOMENTS * BANDS;
     let [fewest, most] = PROJECTIONS;
     let projections = ((outlines.len().max(1) as f64).log(4.0).floor() as usize).clamp(fewest, most);
-    let mut pairs: Vec<(u32, u32)> = (0..TABLES)
+    let (mut pairs, looked_at) = (0..TABLES)
         .into_par_iter()
-        .flat_map_iter(|table| {
+        .map(|table| {
             let mut random = Normal::new(table as u64 + 1);
             // One more than are hashed: those of one cell are ordered by it.
             let rows: Vec<Vec<f32>> =
@@ -54,22 +66,59 @@ pub fn candidates(outlines: &[Outline]) -> Vec<(u32, u32)> {
                 })
                 .collect();
             cells.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
-            let mut found = Vec::new();
+            let (mut found, mut looked_at) = (Vec::new(), 0);
             for (index, (cell, _, a)) in cells.iter().enumerate() {
                 let near = cells.iter().skip(index + 1).take(NEIGHBOURS).take_while(|(other, ..)| other == cell);
-                found.extend(near.filter(|(_, _, b)| alike(outlines, *a, *b)).map(|(_, _, b)| (*a.min(b), *a.max(b))));
+                for (_, _, b) in near {
+                    looked_at += 1;
+                    let alike = alike(outlines, *a, *b);
+                    found.extend(alike.map(|alike| Pair { alike, first: *a.min(b), second: *a.max(b) }));
+                }
             }
-            found
+            (found, looked_at)
         })
-        .collect();
+        .reduce(Default::default, |(mut pairs, looked_at), (more, also)| {
+            pairs.extend(more);
+            (pairs, looked_at + also)
+        });
     pairs.par_sort_unstable();
     pairs.dedup();
-    pairs
+    // The most alike stand first.
+    let mut counts = vec![0usize; outlines.len()];
+    let mut kept: Vec<(u32, u32)> = Vec::new();
+    for Pair { first, second, .. } in pairs.into_iter().rev() {
+        let [first_has, second_has] = [first, second].map(|place| counts.get(place as usize).copied().unwrap_or(KEPT));
+        if first_has < KEPT || second_has < KEPT {
+            kept.push((first, second));
+            for place in [first, second] {
+                if let Some(count) = counts.get_mut(place as usize) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+    kept.par_sort_unstable();
+    Candidates { pairs: kept, looked_at }
 }
 
-fn alike(outlines: &[Outline], a: u32, b: u32) -> bool {
-    let (Some(a), Some(b)) = (outlines.get(a as usize), outlines.get(b as usize)) else { return false };
-    a.apart(b) <= MOST_APART && a.agreement(b).is_none_or(|agreement| agreement >= LEAST_AGREEMENT)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pair {
+    /// How alike the outlines are.
+    alike: u32,
+    first: u32,
+    second: u32,
+}
+
+/// How alike two outlines are, in millionths, where they are alike enough to be compared.
+fn alike(outlines: &[Outline], a: u32, b: u32) -> Option<u32> {
+    let (a, b) = (outlines.get(a as usize)?, outlines.get(b as usize)?);
+    let apart = a.apart(b);
+    if apart > MOST_APART {
+        return None;
+    }
+    // Where too little is heard to say, it is as if it were just enough.
+    let agreement = a.agreement(b).unwrap_or(LEAST_AGREEMENT);
+    (agreement >= LEAST_AGREEMENT).then_some((agreement * 1e6) as u32)
 }
 
 /// Numbers with a normal distribution, the same in every run: xorshift64* (Vigna 2016) and Box and Muller (1958).
@@ -117,11 +166,53 @@ mod tests {
             outlines.push(outliner.outline(&samples, 44_100).unwrap());
             outlines.push(outliner.outline(&quieter, 44_100).unwrap());
         }
-        let pairs = candidates(&outlines);
+        let found = candidates(&outlines);
+        let pairs = &found.pairs;
         let copies = pairs.iter().filter(|(a, b)| a % 2 == 0 && *b == a + 1).count();
         assert_eq!(copies, 300);
         assert!(pairs.len() < 2 * copies, "{} pairs", pairs.len());
-        assert_eq!(candidates(&outlines), pairs);
-        assert!(candidates(&[]).is_empty());
+        assert_eq!(candidates(&outlines), found);
+        assert!(found.looked_at < 600 * 599 / 2, "not all with all: {}", found.looked_at);
+        assert_eq!(candidates(&[]), Candidates::default());
+    }
+
+    /// An outline of its own for each number; `noise` from 0 to 255 moves it a little.
+    fn made(number: u64, noise: u8) -> Outline {
+        let mut random = Normal::new(number + 1000);
+        // Bands that decay each at its own rate, so that neighbours are as close as drums of one kind are.
+        let levels: [f32; BANDS] = std::array::from_fn(|_| random.unit().powi(2));
+        let decays: [f32; BANDS] = std::array::from_fn(|_| 0.5 + 0.5 * random.unit());
+        let loudest = levels.iter().copied().fold(0f32, f32::max);
+        let mut bytes = Vec::new();
+        for moment in 0..Outline::LEN_OF_SHAPE / BANDS {
+            for (level, decay) in levels.iter().zip(decays) {
+                let value = level / loudest * decay.powi(moment as i32) * 255.0;
+                bytes.push((value as u8).saturating_sub((random.unit() * f32::from(noise)) as u8));
+            }
+        }
+        while bytes.len() < Outline::LEN - 2 {
+            bytes.extend_from_slice(&((random.unit() * 65_536.0) as u16).to_le_bytes());
+        }
+        bytes.extend_from_slice(&(Outline::SIGNS as u16).to_le_bytes());
+        Outline::from_bytes(&bytes).unwrap()
+    }
+
+    #[test]
+    fn thousands_are_not_compared_all_with_all() {
+        let looked_at = |count: u64| {
+            let outlines: Vec<Outline> =
+                (0..count).map(|number| made(number, 0)).chain((0..count / 10).map(|number| made(number, 4))).collect();
+            let found = candidates(&outlines);
+            let copies = (0..count / 10).filter(|number| {
+                found.pairs.binary_search(&(*number as u32, (count + number) as u32)).is_ok()
+            });
+            assert!(copies.count() as u64 > count / 10 * 97 / 100, "copies are found");
+            assert!(found.pairs.len() as u64 <= 2 * count, "{} pairs", found.pairs.len());
+            found.looked_at
+        };
+        let (some, more) = (looked_at(1500), looked_at(6000));
+        assert!(some < 1500 * 1500 / 2, "{some}");
+        // Sixteen times as many pairs.
+        assert!(more < 6 * some, "{some} among 1,500, {more} among 6,000");
     }
 }

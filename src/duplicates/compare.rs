@@ -13,10 +13,16 @@ use crate::audio::resample::Resampler;
 /// How much of a sound is compared, in seconds: from so much before the onset to so much after it.
 const BEFORE: f32 = 0.02;
 const AFTER: f32 = 4.0;
+/// What is below this part of the peak (-60 dB) before a sound begins and after it ends is silence.
+const HEARD: f32 = 1e-3;
 /// Sounds of which this is not all are the same only where their lengths differ by no more than this part.
 const LENGTHS: f64 = 0.05;
 /// The onsets that were found may be this far apart, in seconds: encoders and cuts move them.
 const MOST_LAG: f32 = 0.03;
+/// What begins in the middle of a sound is faded in over this time, in seconds, in both.
+const FADE: f32 = 0.001;
+/// Room after the end for a filter to ring, in seconds.
+const RING: f32 = 0.005;
 
 /// The bands that are compared each for itself, in Hz. In the lowest one hits of a drum are nearly the same wave, in the
 /// highest never.
@@ -33,40 +39,27 @@ const LEAST_OVERLAP: f64 = 0.8;
 /// A sound as it is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Excerpt {
-    /// The beginning, from a little before the onset.
+    /// The beginning, from a little before the onset; 1 at its peak.
     samples: Vec<f32>,
     rate: u32,
+    /// Where in it something is heard first, in seconds.
+    begins: f32,
     /// Length of the whole sound in seconds.
     seconds: f64,
 }
 
 /// Compares excerpts; keeps its tables between them. One per thread.
-#[derive(Default)]
 pub struct Ear {
     resampler: Resampler,
-    planner: Planner,
-}
-
-#[derive(Default)]
-struct Planner {
-    planner: Option<FftPlanner<f32>>,
+    planner: FftPlanner<f32>,
     plans: HashMap<usize, [Arc<dyn Fft<f32>>; 2]>,
+    buffer: Vec<Complex32>,
 }
 
-impl Planner {
-    /// Forward and inverse transforms of a length.
-    fn of(&mut self, len: usize) -> [Arc<dyn Fft<f32>>; 2] {
-        let planner = self.planner.get_or_insert_with(FftPlanner::new);
-        let plan =
-            self.plans.entry(len).or_insert_with(|| [planner.plan_fft_forward(len), planner.plan_fft_inverse(len)]);
-        plan.clone()
-    }
-
-    fn spectrum(&mut self, samples: &[f32], len: usize) -> Vec<Complex32> {
-        let padded = samples.iter().copied().chain(std::iter::repeat(0.0)).take(len);
-        let mut spectrum: Vec<Complex32> = padded.map(|sample| Complex32::new(sample, 0.0)).collect();
-        self.of(len)[0].process(&mut spectrum);
-        spectrum
+impl Default for Ear {
+    fn default() -> Self {
+        let (planner, plans) = (FftPlanner::new(), HashMap::new());
+        Self { resampler: Resampler::coarse(), planner, plans, buffer: Vec::new() }
     }
 }
 
@@ -74,8 +67,13 @@ impl Ear {
     /// What is compared of a sound; none for silence.
     pub fn excerpt(&mut self, samples: &[f32], rate: u32, seconds: f64) -> Option<Excerpt> {
         let to = rate.min(RATE);
-        let (samples, _) = around_onset(&mut self.resampler, samples, rate, to, [BEFORE, AFTER])?;
-        Some(Excerpt { samples, rate: to, seconds })
+        let around = around_onset(samples, rate, [BEFORE, AFTER])?;
+        let peak = around.samples.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
+        let is_heard = |sample: &f32| sample.abs() >= peak * HEARD;
+        let begins = around.samples.iter().position(is_heard)? as f32 / rate as f32;
+        let ends = around.samples.iter().rposition(is_heard)? + (RING * rate as f32) as usize;
+        let heard: Vec<f32> = around.samples.iter().take(ends).map(|sample| sample / peak).collect();
+        Some(Excerpt { samples: self.resampler.resample(&heard, rate, to, usize::MAX), rate: to, begins, seconds })
     }
 
     /// How alike two sounds are where the two are aligned: the least normalised correlation over the bands that both
@@ -88,50 +86,98 @@ impl Ear {
         }
         let rate = a.rate.min(b.rate);
         let mut at_rate = |excerpt: &Excerpt| self.resampler.resample(&excerpt.samples, excerpt.rate, rate, usize::MAX);
-        let (a, b) = (at_rate(a), at_rate(b));
-        let lag = self.lag(&a, &b, rate);
-        // What is beside each other.
-        let (skip_a, skip_b) = (lag.max(0) as usize, (-lag).max(0) as usize);
-        let (rest_a, rest_b) = (a.get(skip_a..).unwrap_or_default(), b.get(skip_b..).unwrap_or_default());
+        let (whole_a, whole_b) = (at_rate(a), at_rate(b));
+        let lag = self.lag(&whole_a, &whole_b, rate);
+        // What is beside each other, from where both have begun.
+        let at = |seconds: f32| (seconds * rate as f32).round() as i64;
+        let (skip_a, skip_b) = (lag.max(0), (-lag).max(0));
+        let begin = (at(a.begins) - skip_a).max(at(b.begins) - skip_b).max(0);
+        let is_cut = (at(a.begins) - at(b.begins) - lag).abs() > at(FADE) / 2;
+        let rest = |samples: &[f32], skip: i64| -> Vec<f32> {
+            samples.get((skip + begin) as usize..).unwrap_or_default().to_vec()
+        };
+        let (mut rest_a, mut rest_b) = (rest(&whole_a, skip_a), rest(&whole_b, skip_b));
         let both = rest_a.len().min(rest_b.len());
-        let (rest_a, rest_b) = (rest_a.get(..both).unwrap_or_default(), rest_b.get(..both).unwrap_or_default());
+        rest_a.truncate(both);
+        rest_b.truncate(both);
         let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
         let share = |part: &[f32], whole: &[f32]| energy(part) / energy(whole).max(f64::MIN_POSITIVE);
-        if share(rest_a, &a).min(share(rest_b, &b)) < LEAST_OVERLAP {
+        if share(&rest_a, &whole_a).min(share(&rest_b, &whole_b)) < LEAST_OVERLAP {
             return 0.0;
         }
-        self.alike(rest_a, rest_b, rate)
+        if is_cut {
+            for samples in [&mut rest_a, &mut rest_b] {
+                let fade = at(FADE).max(1);
+                samples.iter_mut().zip(0..fade).for_each(|(sample, n)| *sample *= n as f32 / fade as f32);
+            }
+        }
+        self.alike(&rest_a, &rest_b, rate)
+    }
+
+    /// Forward and inverse transforms of a length.
+    fn plan(&mut self, len: usize) -> [Arc<dyn Fft<f32>>; 2] {
+        let planner = &mut self.planner;
+        let plan = self.plans.entry(len);
+        plan.or_insert_with(|| [planner.plan_fft_forward(len), planner.plan_fft_inverse(len)]).clone()
+    }
+
+    /// The first `bins` of the spectra of two real signals, by one complex transform: one is its real part, the other its
+    /// imaginary part, and symmetry tells them apart.
+    fn spectra(&mut self, a: &[f32], b: &[f32], len: usize, bins: usize) -> [Vec<Complex32>; 2] {
+        let [forward, _] = self.plan(len);
+        self.buffer.clear();
+        let at = |samples: &[f32], place: usize| samples.get(place).copied().unwrap_or(0.0);
+        self.buffer.extend((0..len).map(|place| Complex32::new(at(a, place), at(b, place))));
+        forward.process(&mut self.buffer);
+        let both = |bin: usize| {
+            let at = |bin: usize| self.buffer.get(bin).copied().unwrap_or_default();
+            (at(bin), at((len - bin) % len).conj())
+        };
+        let first = (0..bins).map(|bin| both(bin)).map(|(x, y)| (x + y) * 0.5).collect();
+        let second = (0..bins).map(|bin| both(bin)).map(|(x, y)| (x - y) * Complex32::new(0.0, -0.5)).collect();
+        [first, second]
     }
 
     /// By how many samples `a` is later than `b`, where the two correlate most, high frequencies weighted more, for they
     /// tell times better.
     fn lag(&mut self, a: &[f32], b: &[f32], rate: u32) -> i64 {
-        let len = (a.len() + b.len()).next_power_of_two();
-        let (a, b) = (self.planner.spectrum(a, len), self.planner.spectrum(b, len));
-        let mut cross: Vec<Complex32> =
-            a.iter().zip(&b).enumerate().map(|(bin, (a, b))| a * b.conj() * weight(bin, len, rate)).collect();
-        self.planner.of(len)[1].process(&mut cross);
         let most = (MOST_LAG * rate as f32) as i64;
+        let len = smooth(a.len().max(b.len()) + most as usize);
+        let [spectrum_a, spectrum_b] = self.spectra(a, b, len, len / 2 + 1);
+        let [_, inverse] = self.plan(len);
+        self.buffer.clear();
+        self.buffer.resize(len, Complex32::default());
+        for (bin, (a, b)) in spectrum_a.iter().zip(&spectrum_b).enumerate() {
+            let cross = a * b.conj() * weight(bin, len, rate);
+            if let Some(slot) = self.buffer.get_mut(bin) {
+                *slot = cross;
+            }
+            if let Some(slot) = self.buffer.get_mut((len - bin) % len) {
+                *slot = cross.conj();
+            }
+        }
+        inverse.process(&mut self.buffer);
         let value = |lag: i64| {
             let place = lag.rem_euclid(len as i64) as usize;
-            cross.get(place).map_or(0.0, |value| value.re.abs())
+            self.buffer.get(place).map_or(0.0, |value| value.re.abs())
         };
         (-most..=most).max_by(|x, y| value(*x).total_cmp(&value(*y)).then(y.abs().cmp(&x.abs()))).unwrap_or(0)
     }
 
     /// The least correlation over the bands, at the best place between two samples.
     fn alike(&mut self, a: &[f32], b: &[f32], rate: u32) -> f32 {
-        let len = (2 * a.len()).max(64).next_power_of_two();
-        let (a, b) = (self.planner.spectrum(a, len), self.planner.spectrum(b, len));
+        // Room for a shift by a sample.
+        let len = smooth((a.len() + 32).max(64));
         let half = len / 2;
-        let cross: Vec<Complex32> = a.iter().zip(&b).take(half).map(|(a, b)| a * b.conj()).collect();
+        let [a, b] = self.spectra(a, b, len, half);
+        let cross: Vec<Complex32> = a.iter().zip(&b).map(|(a, b)| a * b.conj()).collect();
         let summed = |shift: f64| -> f64 {
             turned(&cross, shift, len).enumerate().map(|(bin, x)| x * f64::from(weight(bin, len, rate))).sum()
         };
         let shift = best_shift(summed);
         let turned: Vec<f64> = turned(&cross, shift, len).collect();
         let power = |spectrum: &[Complex32]| -> Vec<f64> {
-            spectrum.iter().take(half).map(|bin| f64::from(bin.norm_sqr())).collect()
+            spectrum.iter().map(|bin| f64::from(bin.norm_sqr())).collect()
         };
         let (power_a, power_b) = (power(&a), power(&b));
         let sum =
@@ -163,6 +209,13 @@ impl Ear {
         }
         least.clamp(0.0, 1.0) as f32
     }
+}
+
+/// The least length from `len` on that is a power of 2, or three times one.
+fn smooth(len: usize) -> usize {
+    let power = len.next_power_of_two();
+    let less = power / 4 * 3;
+    if less >= len { less } else { power }
 }
 
 /// From 0.05 at 0 Hz to 1 at 1 kHz and above.

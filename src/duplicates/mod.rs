@@ -10,13 +10,22 @@
 mod alike;
 mod candidates;
 mod compare;
+mod comparing;
+mod groups;
+mod hearing;
 mod kept;
+mod likenesses;
 mod outline;
+mod sealed;
 mod search;
 
-pub use alike::{read as read_alike, write as write_alike};
-pub use candidates::candidates;
+/// How like each other two sounds have to be where nobody says otherwise.
+pub const LIKENESS: f32 = 0.93;
+
+pub use alike::{LastFound, likeness as last_likeness, read as read_alike, write as write_alike};
+pub use candidates::{Candidates, candidates};
 pub use compare::{Ear, Excerpt};
 pub use kept::Kept;
+pub use likenesses::Likenesses;
 pub use outline::{Outline, Outliner};
 pub use search::{Exact, Near, NearGroup, Search, SearchError, Step, exact};

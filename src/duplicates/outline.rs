@@ -88,8 +88,12 @@ impl Outline {
     /// How far apart two spectra are over the moments in which both sound, from 0 to √2: a tail that was cut does not
     /// count.
     pub fn apart(&self, other: &Self) -> f32 {
-        let both = self.moments().min(other.moments()).max(1);
-        self.beginning(both).zip(other.beginning(both)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+        let both = self.moments().min(other.moments()).max(1) * BANDS;
+        let (a, b) = (self.shape.get(..both).unwrap_or(&self.shape), other.shape.get(..both).unwrap_or(&other.shape));
+        let product = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(&a, &b)| u32::from(a) * u32::from(b)).sum::<u32>();
+        let scale = (f64::from(product(a, a)) * f64::from(product(b, b))).sqrt();
+        let alike = if scale > 0.0 { f64::from(product(a, b)) / scale } else { 0.0 };
+        (2.0 - 2.0 * alike).max(0.0).sqrt() as f32
     }
 
     /// The moments before silence.
@@ -159,7 +163,7 @@ impl Default for Outliner {
             (hz >= lowest && at < BANDS as f32).then_some(at as usize)
         };
         Self {
-            resampler: Resampler::default(),
+            resampler: Resampler::coarse(),
             fft: FftPlanner::new().plan_fft_forward(WINDOW),
             // Hann.
             window: (0..WINDOW).map(|n| 0.5 - 0.5 * (TAU * n as f32 / WINDOW as f32).cos()).collect(),
@@ -168,35 +172,37 @@ impl Default for Outliner {
     }
 }
 
-/// A part of a sound around its onset at [`RATE`] or below, after the silence that `before` is longer than the sound
-/// before its onset. The place of the onset in it comes with it; none for silence.
-pub(super) fn around_onset(
-    resampler: &mut Resampler,
-    samples: &[f32],
-    from: u32,
-    to: u32,
-    [before, after]: [f32; 2],
-) -> Option<(Vec<f32>, usize)> {
+/// A part of a sound.
+pub(super) struct Around {
+    pub samples: Vec<f32>,
+    /// Where the onset is in it, in samples.
+    pub onset: usize,
+}
+
+/// A part of a sound around its onset, in seconds before and after it, after silence where there is less before; none for
+/// silence.
+pub(super) fn around_onset(samples: &[f32], rate: u32, [before, after]: [f32; 2]) -> Option<Around> {
     let peak = samples.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
-    if peak < SILENT_PEAK || from == 0 {
+    if peak < SILENT_PEAK || rate == 0 {
         return None;
     }
     let onset = samples.iter().position(|sample| sample.abs() >= peak * ONSET_RATIO)?;
-    let count = |seconds: f32, rate: u32| (seconds * rate as f32) as usize;
-    let lead = count(before, from);
-    let end = samples.len().min(onset + count(after, from));
-    let mut excerpt = vec![0.0; lead.saturating_sub(onset)];
-    excerpt.extend_from_slice(samples.get(onset.saturating_sub(lead)..end)?);
+    let count = |seconds: f32| (seconds * rate as f32) as usize;
+    let lead = count(before);
+    let end = samples.len().min(onset + count(after));
+    let mut part = vec![0.0; lead.saturating_sub(onset)];
+    part.extend_from_slice(samples.get(onset.saturating_sub(lead)..end)?);
     // Room for the filter to ring.
-    excerpt.resize(excerpt.len() + count(0.005, from), 0.0);
-    let excerpt = resampler.resample(&excerpt, from, to, usize::MAX);
-    Some((excerpt, count(before, to)))
+    part.resize(part.len() + count(0.005), 0.0);
+    Some(Around { samples: part, onset: lead })
 }
 
 impl Outliner {
     /// The outline of a sound; none for silence.
     pub fn outline(&mut self, samples: &[f32], rate: u32) -> Option<Outline> {
-        let (excerpt, onset) = around_onset(&mut self.resampler, samples, rate, RATE, [BEFORE, AFTER])?;
+        let around = around_onset(samples, rate, [BEFORE, AFTER])?;
+        let excerpt = self.resampler.resample(&around.samples, rate, RATE, usize::MAX);
+        let onset = (around.onset as f32 / rate as f32 * RATE as f32) as usize;
         let mut amplitudes = [0f32; BANDS * MOMENTS];
         for (time, bands) in TIMES.iter().zip(amplitudes.as_chunks_mut::<BANDS>().0) {
             let middle = onset + (time * RATE as f32) as usize;

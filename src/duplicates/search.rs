@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use thiserror::Error;
 
-use super::{Ear, Excerpt, Kept, Outline, Outliner, candidates};
+use super::comparing::Comparer;
+use super::groups::{Cluster, Group, clusters, groups};
+use super::hearing::{self, Unheard};
+use super::{Kept, Likenesses, Outline, candidates};
 use crate::archive::{ArchiveRoot, ContentHash};
-use crate::audio::Decoder;
 use crate::index::Status;
-use crate::index::reading::Reading;
-use crate::view::{Catalogue, SampleRef};
+use crate::view::Catalogue;
 
-/// So many outlines that were computed are written down at a time: what a crash costs.
+/// So many outlines that were computed are written down at a time, or a quarter of what is there: what a crash costs.
 const BATCH: usize = 20_000;
 
-/// So many excerpts of one group's first sounds are held at a time, by each thread.
-const HELD: usize = 256;
+/// Clusters of so many sounds are taken by one thread each, and their sounds held until they are settled; larger ones by
+/// all threads together.
+const SMALL: usize = 48;
 
 /// Why near duplicates could not be looked for.
 #[derive(Debug, Error)]
@@ -32,9 +35,12 @@ pub enum SearchError {
         /// Why.
         source: io::Error,
     },
-    /// It was stopped; what was listened to until then is kept.
+    /// It was stopped; what was listened to and compared until then is kept.
     #[error("stopped before the end; the next run goes on from here")]
     Stopped,
+    /// Something went wrong that never should.
+    #[error("it panicked: {0}")]
+    Panicked(String),
 }
 
 /// How far a search is.
@@ -71,8 +77,14 @@ pub struct Near {
     pub heard: u64,
     /// Contents that are silent, or could not be read or decoded.
     pub unheard: u64,
-    /// Pairs that were alike enough to be compared.
+    /// Those of them that could not be read or decoded in this run, and why; in order of their paths.
+    pub failed: Vec<(u32, String)>,
+    /// Pairs whose outlines are alike.
     pub candidates: u64,
+    /// Those that were compared by their sound in this run. Others were compared before, or can't join a group.
+    pub compared: u64,
+    /// How often an original was read to be compared.
+    pub read: u64,
 }
 
 /// Contents that stand under several present paths, in order of their first paths.
@@ -103,7 +115,7 @@ pub struct Search<'a> {
     pub root: &'a ArchiveRoot,
     /// The folder of the store, for what is kept.
     pub folder: &'a Path,
-    /// How like each other two sounds have to be, from 0 to 1: see [`Ear::likeness`].
+    /// How like each other two sounds have to be, from 0 to 1: see [`super::Ear::likeness`].
     pub least: f32,
     /// Set from anywhere to stop.
     pub cancel: &'a AtomicBool,
@@ -125,65 +137,66 @@ impl Search<'_> {
             .filter(|((_, sample), first)| *first && matches!(sample.status, Status::Ok | Status::TooShort))
             .filter_map(|((id, sample), _)| Some((id, sample.hash?)))
             .collect();
-        let (kept, heard) = self.outlines(&contents)?;
-        let mut ids = Vec::new();
+        let mut failed = BTreeMap::new();
+        let (kept, heard) = self.outlines(&contents, &mut failed)?;
+        let mut near = Near { heard, ..Near::default() };
+        let mut sounds: Vec<(u32, ContentHash)> = Vec::new();
         let mut outlines: Vec<Outline> = Vec::new();
         for (id, hash) in &contents {
             if let Some(Some(outline)) = kept.0.get(hash) {
-                ids.push(*id);
+                sounds.push((*id, *hash));
                 outlines.push(*outline);
             }
         }
         drop(kept);
-        let pairs = candidates(&outlines);
-        let unheard = (contents.len() - ids.len()) as u64;
-        (self.tell)(Step::ToCompare(pairs.len() as u64));
-        let mut near = Near { groups: Vec::new(), heard, unheard, candidates: pairs.len() as u64 };
-        let clusters = clusters(outlines.len(), pairs);
+        near.unheard = (contents.len() - sounds.len()) as u64;
+        drop(contents);
+        let pairs = candidates(&outlines).pairs;
         drop(outlines);
-        let compare = |pairs: &Vec<(u32, u32)>| {
-            let found = HEARING.with_borrow_mut(|hearing| self.groups(pairs, &ids, hearing));
-            (self.tell)(Step::Compared(pairs.len() as u64));
-            found
-        };
-        near.groups = clusters.par_iter().flat_map_iter(compare).collect();
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(SearchError::Stopped);
-        }
-        near.groups.sort_unstable_by_key(|group| group.first);
+        near.candidates = pairs.len() as u64;
+        (self.tell)(Step::ToCompare(near.candidates));
+        self.compare(&sounds, pairs, &mut near, &mut failed)?;
+        near.failed = failed.into_iter().collect();
         Ok(near)
     }
 
     /// The outlines of all contents, and how many were computed now.
-    fn outlines(&self, contents: &[(u32, ContentHash)]) -> Result<(Kept, u64), SearchError> {
+    fn outlines(
+        &self,
+        contents: &[(u32, ContentHash)],
+        failed: &mut BTreeMap<u32, String>,
+    ) -> Result<(Kept, u64), SearchError> {
         let mut kept = Kept::read(self.folder);
         let missing: Vec<(u32, ContentHash)> =
             contents.iter().filter(|(_, hash)| !kept.0.contains_key(hash)).copied().collect();
         (self.tell)(Step::ToHear(missing.len() as u64));
         let heard = AtomicU64::new(0);
-        for batch in missing.chunks(BATCH) {
-            let outlined: Vec<(ContentHash, Option<Outline>)> = batch
+        let mut rest = &missing[..];
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(rest.len().min(BATCH.max(kept.0.len() / 4)));
+            rest = after;
+            let outlined: Vec<(u32, ContentHash, Result<Option<Outline>, Unheard>)> = batch
                 .par_iter()
                 .filter(|_| !self.cancel.load(Ordering::Relaxed))
-                .filter_map(|(id, hash)| {
-                    let outline = HEARING.with_borrow_mut(|hearing| {
-                        hearing.hear(self.root, self.catalogue.sample(*id), |hearing, samples, rate, _| {
-                            hearing.outliner.outline(samples, rate)
-                        })
-                    });
+                .map(|(id, hash)| {
+                    let outline = hearing::outline(self.root, self.catalogue.sample(*id));
                     (self.tell)(Step::Heard);
                     heard.fetch_add(1, Ordering::Relaxed);
-                    match outline {
-                        Ok(outline) => Some((*hash, outline)),
-                        // Not kept: it may be readable the next time.
-                        Err(Unheard::Unread) => None,
-                        Err(Unheard::Undecoded) => Some((*hash, None)),
-                    }
+                    (*id, *hash, outline)
                 })
                 .collect();
-            kept.0.extend(outlined);
-            let keep = |source| SearchError::Keep { path: self.folder.to_owned(), source };
-            kept.write(self.folder).map_err(keep)?;
+            for (id, hash, outline) in outlined {
+                match outline {
+                    Ok(outline) => _ = kept.0.insert(hash, outline),
+                    // Not kept: it may be readable the next time.
+                    Err(Unheard::Unread(why)) => _ = failed.insert(id, why),
+                    Err(Unheard::Undecoded(why)) => {
+                        kept.0.insert(hash, None);
+                        failed.insert(id, why);
+                    }
+                }
+            }
+            kept.write(self.folder).map_err(|source| self.unkept(source))?;
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(SearchError::Stopped);
             }
@@ -191,144 +204,71 @@ impl Search<'_> {
         Ok((kept, heard.into_inner()))
     }
 
-    /// The groups among some contents that hang together by candidate pairs. One after another by path: each joins the
-    /// first sound it is most like, or else begins a group of its own, so that all of a group are like its first and not
-    /// only like each other in a chain.
-    fn groups(&self, pairs: &[(u32, u32)], ids: &[u32], hearing: &mut Hearing) -> Vec<NearGroup> {
-        let mut earlier: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        pairs.iter().for_each(|(a, b)| earlier.entry(*b).or_default().push(*a));
-        let mut groups: BTreeMap<u32, Vec<(u32, f32)>> = BTreeMap::new();
-        let mut joined: HashSet<u32> = HashSet::new();
-        let mut held: HashMap<u32, Option<Excerpt>> = HashMap::new();
-        for (place, firsts) in earlier {
-            if self.cancel.load(Ordering::Relaxed) {
-                return Vec::new();
-            }
-            let firsts: Vec<u32> = firsts.into_iter().filter(|first| !joined.contains(first)).collect();
-            if firsts.is_empty() {
-                continue;
-            }
-            let Some(own) = self.excerpt(place, ids, hearing) else { continue };
-            let mut best: Option<(f32, u32)> = None;
-            for first in firsts {
-                if !held.contains_key(&first) {
-                    if held.len() >= HELD {
-                        held.clear();
-                    }
-                    held.insert(first, self.excerpt(first, ids, hearing));
+    /// Compares pairs of places in `sounds` as far as groups depend on them, and adds the groups to `near`.
+    fn compare(
+        &self,
+        sounds: &[(u32, ContentHash)],
+        pairs: Vec<(u32, u32)>,
+        near: &mut Near,
+        failed: &mut BTreeMap<u32, String>,
+    ) -> Result<(), SearchError> {
+        let mut known = Likenesses::read(self.folder);
+        let (small, large): (Vec<Cluster>, Vec<Cluster>) =
+            clusters(sounds.len(), &pairs).into_iter().partition(|cluster| cluster.len() <= SMALL);
+        let unread = Mutex::new(BTreeMap::new());
+        let settle = |cluster: &Cluster, together: bool| {
+            let mut comparer = Comparer::new(self.root, self.catalogue, sounds, &known, together, &unread);
+            let mut settled = 0;
+            let found = groups(cluster, self.least, |first, later| {
+                if self.cancel.load(Ordering::Relaxed) {
+                    return Vec::new();
                 }
-                let Some(Some(other)) = held.get(&first) else { continue };
-                let likeness = hearing.ear.likeness(other, &own);
-                if likeness >= self.least && best.is_none_or(|(most, _)| likeness > most) {
-                    best = Some((likeness, first));
-                }
-            }
-            if let Some((likeness, first)) = best {
-                joined.insert(place);
-                groups.entry(first).or_default().push((place, likeness));
-            }
-        }
-        let id = |place: u32| ids.get(place as usize).copied().unwrap_or_default();
-        let group = |(first, others): (u32, Vec<(u32, f32)>)| NearGroup {
-            first: id(first),
-            others: others.into_iter().map(|(place, likeness)| (id(place), likeness)).collect(),
+                let likenesses = comparer.likenesses(first, later);
+                settled += later.len() as u64;
+                (self.tell)(Step::Compared(later.len() as u64));
+                likenesses
+            });
+            (self.tell)(Step::Compared(cluster.pairs() - settled));
+            (found, comparer.read, comparer.new)
         };
-        groups.into_iter().map(group).collect()
-    }
-
-    fn excerpt(&self, place: u32, ids: &[u32], hearing: &mut Hearing) -> Option<Excerpt> {
-        let sample = self.catalogue.sample(*ids.get(place as usize)?);
-        let excerpt = hearing
-            .hear(self.root, sample, |hearing, samples, rate, seconds| hearing.ear.excerpt(samples, rate, seconds));
-        excerpt.ok().flatten()
-    }
-}
-
-thread_local! {
-    static HEARING: std::cell::RefCell<Hearing> = std::cell::RefCell::default();
-}
-
-/// What a thread listens with.
-#[derive(Default)]
-struct Hearing {
-    outliner: Outliner,
-    ear: Ear,
-}
-
-enum Unheard {
-    /// It can't be read, or is another content by now.
-    Unread,
-    /// It can't be decoded.
-    Undecoded,
-}
-
-impl Hearing {
-    /// Decodes a sample, if its content is still the one that is known, and gives samples, rate and length in seconds to
-    /// `make`. A decoder that panics costs this sample.
-    fn hear<T>(
-        &mut self,
-        root: &ArchiveRoot,
-        sample: SampleRef<'_>,
-        make: impl FnOnce(&mut Self, &[f32], u32, f64) -> Option<T>,
-    ) -> Result<Option<T>, Unheard> {
-        let Some(hash) = sample.hash else { return Err(Unheard::Unread) };
-        let reading = Reading::new(root, sample.path, hash.algorithm()).map_err(|_| Unheard::Unread)?;
-        if reading.hash != hash {
-            return Err(Unheard::Unread);
-        }
-        let made = crate::catch_quietly(|| {
-            let mut decoder = Decoder::new();
-            let decoded = reading.decode(&mut decoder).ok()?;
-            Some(make(self, decoded.samples, decoded.sample_rate, decoded.duration_sec()))
-        });
-        match made {
-            Ok(Some(made)) => Ok(made),
-            Ok(None) => Err(Unheard::Undecoded),
-            Err(_) => {
-                *self = Self::default();
-                Err(Unheard::Undecoded)
+        type Settled = (Vec<Group>, u64, Vec<(u32, u32, f32)>);
+        let mut settled: Vec<Settled> = small.par_iter().map(|cluster| settle(cluster, false)).collect();
+        settled.extend(large.iter().map(|cluster| settle(cluster, true)));
+        let hash = |place: u32| sounds.get(place as usize).map(|(_, hash)| hash);
+        for (_, read, new) in &settled {
+            near.compared += new.len() as u64;
+            near.read += read;
+            for (a, b, likeness) in new {
+                if let (Some(a), Some(b)) = (hash(*a), hash(*b)) {
+                    known.put(a, b, *likeness);
+                }
             }
         }
-    }
-}
-
-/// Pairs that hang together, each set in order.
-fn clusters(count: usize, pairs: Vec<(u32, u32)>) -> Vec<Vec<(u32, u32)>> {
-    let mut parents: Vec<u32> = (0..count as u32).collect();
-    fn root(parents: &mut [u32], mut of: u32) -> u32 {
-        while let Some(&parent) = parents.get(of as usize) {
-            if parent == of {
-                break;
+        let stopped = self.cancel.load(Ordering::Relaxed);
+        if near.compared > 0 {
+            if !stopped {
+                known.keep_only(pairs.iter().filter_map(|(a, b)| Some((hash(*a)?, hash(*b)?))));
             }
-            let above = parents.get(parent as usize).copied().unwrap_or(parent);
-            if let Some(slot) = parents.get_mut(of as usize) {
-                *slot = above;
-            }
-            of = above;
+            known.write(self.folder).map_err(|source| self.unkept(source))?;
         }
-        of
-    }
-    for (a, b) in &pairs {
-        let (a, b) = (root(&mut parents, *a), root(&mut parents, *b));
-        if let Some(slot) = parents.get_mut(a.max(b) as usize) {
-            *slot = a.min(b);
+        if stopped {
+            return Err(SearchError::Stopped);
         }
+        failed.extend(unread.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let id = |place: u32| sounds.get(place as usize).map_or(0, |(id, _)| *id);
+        near.groups = settled
+            .into_iter()
+            .flat_map(|(found, ..)| found)
+            .map(|(first, others)| NearGroup {
+                first: id(first),
+                others: others.into_iter().map(|(place, likeness)| (id(place), likeness)).collect(),
+            })
+            .collect();
+        near.groups.sort_unstable_by_key(|group| group.first);
+        Ok(())
     }
-    let mut sets: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
-    for pair in pairs {
-        sets.entry(root(&mut parents, pair.0)).or_default().push(pair);
-    }
-    sets.into_values().collect()
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_that_share_a_sound_hang_together() {
-        let found = clusters(9, vec![(0, 3), (1, 2), (3, 5), (6, 7), (5, 8)]);
-        assert_eq!(found, [vec![(0, 3), (3, 5), (5, 8)], vec![(1, 2)], vec![(6, 7)]]);
-        assert!(clusters(0, Vec::new()).is_empty());
+    fn unkept(&self, source: io::Error) -> SearchError {
+        SearchError::Keep { path: self.folder.to_owned(), source }
     }
 }

@@ -184,7 +184,7 @@ impl Indexer {
 
     fn touch(&self, paths: &[Vec<u8>]) {
         match self.pass_of().touch(paths, &mut |progress| self.tell(&progress)) {
-            Ok(_) => {}
+            Ok(_) => self.shared.near.ask(),
             Err(error) => log::error!("{error}"),
         }
     }
@@ -201,6 +201,7 @@ impl Indexer {
         // Whoever reads that the pass has ended finds all of it in the view.
         self.keeper.settle();
         self.with_progress(|progress| progress.end(error));
+        self.shared.near.ask();
         (self.report)(Report::Ended(&result.map_err(|error| error.to_string())));
     }
 }

@@ -14,12 +14,14 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::errno::FsError;
+use super::near::NearDuplicates;
 use super::notify::Invalidate;
 use super::passthrough::identity;
 use super::status::{ChangeTimes, Facts, IndexProgress};
 use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
+use crate::duplicates::LastFound;
 use crate::index::{Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
@@ -48,6 +50,8 @@ pub(super) enum Message {
     Show { answer: Answer },
     /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
     JudgeAgain { answer: Answer },
+    /// Look whether near duplicates were looked for anew, and hide by what was found where the rules say so.
+    NearDuplicates,
     /// Say all that is known of what was heard, and what judged it. The channel is closed where that is not sure.
     Known { answer: Sender<(Arc<Catalogue>, Arc<Ensemble>)> },
     /// Answer when everything before is done.
@@ -85,6 +89,8 @@ pub struct Shared {
     pub overrides: RwLock<HashMap<ContentHash, Override>>,
     /// How indexing is getting on.
     pub progress: Mutex<IndexProgress>,
+    /// How the search for near duplicates is getting on.
+    pub near: NearDuplicates,
     /// How long the last change took.
     pub change: Mutex<ChangeTimes>,
     /// What does not change while mounted.
@@ -121,6 +127,7 @@ pub struct Keeper {
     ahead: HashSet<Box<[u8]>>,
     /// Whether a change came to nothing, so that something of what was heard may not be shown.
     lost: bool,
+    near: LastFound,
     last_build: Duration,
     last_swap: Instant,
     times: ChangeTimes,
@@ -148,6 +155,7 @@ impl KeeperHandle {
                 | Message::Moved { .. }
                 | Message::Stale { .. }
                 | Message::Known { .. }
+                | Message::NearDuplicates
                 | Message::Stop => {}
             }
         }
@@ -175,6 +183,11 @@ impl KeeperHandle {
         let (answer, wait) = bounded(1);
         self.send(Message::Known { answer });
         wait.recv().ok()
+    }
+
+    /// Has it take up what was found of near duplicates.
+    pub fn look_at_near_duplicates(&self) {
+        self.send(Message::NearDuplicates);
     }
 
     /// Ends the keeper when everything before is done.
@@ -217,6 +230,7 @@ impl Keeper {
         let ensemble = Arc::new(ensemble);
         let refused = refused.map(|refused| refused.to_string());
         refused.iter().for_each(|refused| log::warn!("{refused}"));
+        let near = LastFound::new(store.folder());
         let catalogue = Arc::new(join::load(&store, &ensemble)?);
         let labels: Arc<[String]> = ensemble.labels().names().into();
         let started = Instant::now();
@@ -243,6 +257,7 @@ impl Keeper {
             rules: ArcSwap::from_pointee(rules),
             overrides: RwLock::new(overrides),
             progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
+            near: NearDuplicates::default(),
             change: Mutex::new(ChangeTimes::default()),
             facts,
             vocabulary,
@@ -263,6 +278,7 @@ impl Keeper {
             removed: Vec::new(),
             ahead: HashSet::new(),
             lost: false,
+            near,
             last_build,
             last_swap: Instant::now(),
             times: ChangeTimes::default(),
@@ -330,6 +346,11 @@ impl Keeper {
                     let done = if waiting { self.guarded(Self::show) } else { Ok(()) };
                     answer(done);
                 }
+                Some(Message::NearDuplicates) => self.or_log(|keeper| {
+                    if keeper.hides_near() && keeper.take_near_duplicates() {
+                        keeper.show();
+                    }
+                }),
                 Some(Message::Known { answer }) => self.or_log(|keeper| keeper.tell_known(&answer)),
                 Some(Message::JudgeAgain { answer }) => {
                     answer(self.guarded(Self::judge_again));
@@ -445,12 +466,31 @@ impl Keeper {
         self.rules_error = None;
         let text = RulesText { active: text.into(), draft: None, changed: SystemTime::now() };
         self.shared.rules.store(Arc::new(text));
+        if self.hides_near() {
+            self.take_near_duplicates();
+        }
         self.show();
+        // What is not known of them yet is looked for aside.
+        self.shared.near.ask();
         for warning in rules.warnings() {
             log::warn!("rules.yml: {warning}");
         }
         log::info!("rules.yml was saved: view {}, {} µs", self.shared.view().epoch, self.last_build.as_micros());
         Ok(())
+    }
+
+    fn hides_near(&self) -> bool {
+        self.router.hide_near_duplicates()
+    }
+
+    /// Takes up what the last search for near duplicates found, and says whether it was another than before.
+    fn take_near_duplicates(&mut self) -> bool {
+        let newer = self.near.newer();
+        let is_newer = newer.is_some();
+        if let Some(alike) = newer {
+            self.catalogue = Arc::new(self.catalogue.knowing(alike));
+        }
+        is_newer
     }
 
     fn refuse(&mut self, text: &str, error: &RulesError) -> Result<(), FsError> {

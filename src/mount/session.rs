@@ -16,6 +16,7 @@ use super::core::Core;
 use super::fuse::Adapter;
 use super::indexer::{Indexer, Reporter, Request};
 use super::keeper::{Keeper, KeeperHandle, Shared};
+use super::near::NearSearch;
 use super::notify::Kernel;
 #[cfg(target_os = "linux")]
 use super::passthrough::device::Device;
@@ -163,6 +164,7 @@ pub struct Mounted {
     keeper_thread: JoinHandle<()>,
     indexer: Sender<Request>,
     indexer_thread: JoinHandle<()>,
+    near_thread: JoinHandle<()>,
     cancel: Arc<AtomicBool>,
     ended: Receiver<io::Result<()>>,
     #[cfg(target_os = "linux")]
@@ -285,6 +287,15 @@ impl Mounted {
         let cancel = Arc::new(AtomicBool::new(false));
         let mut exclude: Vec<PathBuf> = platform::own_mounts().into_iter().map(|mount| mount.path).collect();
         exclude.push(at.clone());
+        let near = NearSearch {
+            root: Arc::clone(&root),
+            store: Arc::clone(&store),
+            keeper: handle.clone(),
+            shared: Arc::clone(&shared),
+            cancel: Arc::clone(&cancel),
+            threads,
+        };
+        let near_thread = near.start().map_err(failed)?;
         let indexer = Indexer {
             root,
             store: Arc::clone(&store),
@@ -307,6 +318,7 @@ impl Mounted {
             keeper_thread,
             indexer: requests,
             indexer_thread,
+            near_thread,
             cancel,
             ended,
             #[cfg(target_os = "linux")]
@@ -348,6 +360,8 @@ impl Mounted {
         self.cancel.store(true, Ordering::Relaxed);
         drop(self.indexer.send(Request::Stop));
         drop(self.indexer_thread.join());
+        self.shared.near.ask();
+        drop(self.near_thread.join());
         self.keeper.stop();
         drop(self.keeper_thread.join());
         self.kernel.close();

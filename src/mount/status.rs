@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::keeper::Shared;
+use super::near;
 use super::passthrough::Reading;
 use crate::classify::Calibration;
 
@@ -88,6 +89,8 @@ struct Status<'a> {
     folders: &'a BTreeMap<String, u64>,
     overrides: usize,
     indexing: Indexing,
+    /// How the search for near duplicates is getting on, where the rules hide them.
+    near_duplicates: Option<near::Progress>,
     rules_error: Option<&'a str>,
     last_error: Option<String>,
     calibration: Vec<InForce<'a>>,
@@ -194,6 +197,7 @@ pub fn text(shared: &Shared, reading: Reading) -> Vec<u8> {
             files_per_sec: (progress.rate() * 10.0).round() / 10.0,
             passes: progress.passes,
         },
+        near_duplicates: view.router().hide_near_duplicates().then(|| shared.near.progress()),
         rules_error: view.rules_error.as_deref(),
         last_error: progress.judging_error.or(progress.last_error),
         calibration: ensemble.members().iter().map(|member| member.classifier().calibration().into()).collect(),

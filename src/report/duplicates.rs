@@ -39,8 +39,27 @@ pub struct NearGroups {
     pub contents: u64,
     /// Contents that could not be compared: silent, unreadable, damaged.
     pub unheard: u64,
+    /// Those that could not be read or decoded in this run.
+    pub failed: Vec<Unheard>,
+    /// Contents that were listened to in this run.
+    pub heard: u64,
+    /// Pairs that what is kept of them says may be alike.
+    pub candidates: u64,
+    /// Pairs that were compared by their sound in this run.
+    pub compared: u64,
+    /// How often an original was read to be compared.
+    pub read: u64,
     /// How like each other two sounds had to be.
     pub least_likeness: f32,
+}
+
+/// A sample that could not be heard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unheard {
+    /// Where it is.
+    pub path: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Sounds like the first of them.
@@ -110,6 +129,11 @@ impl Duplicates {
                 .collect(),
             contents: near.groups.iter().map(|group| group.others.len() as u64).sum(),
             unheard: near.unheard,
+            failed: near.failed.iter().map(|(id, why)| Unheard { path: text(*id), reason: why.clone() }).collect(),
+            heard: near.heard,
+            candidates: near.candidates,
+            compared: near.compared,
+            read: near.read,
             least_likeness,
         });
         Self {
@@ -160,6 +184,7 @@ impl Duplicates {
                 digits(near.unheard)
             ));
         }
+        lines.extend(near.failed.iter().map(|failed| format!("    {}: {}", clean(&failed.path), clean(&failed.reason))));
         lines
     }
 }

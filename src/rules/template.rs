@@ -107,7 +107,7 @@ impl Rules {
              layout: preserve\n\
              \n\
              # The same sound under several paths: show all of them, hide all but the first of the same bytes, or hide-near:\n\
-             # also what `drumfs duplicates` found to be nearly the same sound.\n\
+             # also what is nearly the same sound (see `drumfs duplicates`).\n\
              duplicates: {duplicates}\n\
              \n\
              # What a name such as BD_019.wav counts: ignore (nothing), tiebreak (where the model is unsure) or trust\n\

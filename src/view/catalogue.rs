@@ -256,6 +256,12 @@ impl Catalogue {
         Self { alike: Arc::new(alike), ..self }
     }
 
+    /// This catalogue with other words on which contents are nearly the same sound.
+    pub fn knowing(&self, alike: Alike) -> Self {
+        let same = self.chunks.all.clone();
+        self.replaced_by(same).with_alike(alike)
+    }
+
     /// One present sample of each content that is nearly the same sound as another which stands first by path.
     pub(super) fn later_alike(&self) -> Vec<u32> {
         let mut alike: Vec<(u32, u32)> = Vec::new();
@@ -404,6 +410,11 @@ impl Catalogue {
     }
 
     /// A number that differs where [`Catalogue::by_hash`] or the samples in it do.
+    /// A sum over the contents of present samples and the order of their first paths.
+    pub fn contents_digest(&self) -> u64 {
+        self.by_hash_digest()
+    }
+
     pub(super) fn by_hash_digest(&self) -> u64 {
         *self.by_hash_digest.get_or_init(|| {
             self.by_hash().iter().fold(0, |sum, &id| {

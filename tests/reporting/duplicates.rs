@@ -1,7 +1,9 @@
 //! `drumfs duplicates`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use drumfs::audio::resample::Resampler;
 use serde_json::Value;
@@ -82,20 +84,22 @@ fn copies_are_found_and_layers_are_not() {
             vec!["kit/drum 3/layer 1.wav", "other/slow.wav"],
         ]
     );
-    // What is kept answers the second time, and a new file alone is listened to.
+    // What is kept answers the second time, and a new file alone is listened to and compared.
+    let counts = |found: &Value| ["heard", "compared", "read"].map(|key| found["near"][key].as_u64().unwrap());
+    assert_eq!(counts(&found)[0], 36);
+    assert!(counts(&found)[1] >= 4, "{found}");
+    let again = run(&place.archive(), &place.store(), &[]);
+    assert_eq!(counts(&again), [0, 0, 0]);
+    assert_eq!(again["near"]["groups"], found["near"]["groups"]);
     fs::write(
         place.archive().join("other/quieter.wav"),
         wav(&hit(1, 3).iter().map(|x| x * 0.1).collect::<Vec<_>>(), 44_100),
     )
     .unwrap();
-    assert_eq!(
-        run(&place.archive(), &place.store(), &[])["near"]["groups"].as_array().unwrap().len(),
-        2,
-        "changed, not indexed"
-    );
     place.index(&[]);
     let again = run(&place.archive(), &place.store(), &[]);
     assert_eq!(paths(&again["near"]["groups"][0]), ["kit/drum 1/layer 3.wav", "other/quieter.wav"]);
+    assert_eq!(counts(&again)[0], 1);
     assert_eq!(run(&place.archive(), &place.store(), &["--exact"])["near"], Value::Null);
 }
 
@@ -132,6 +136,67 @@ fn the_answer_is_the_same_while_a_mount_has_the_store_and_whatever_the_threads()
 }
 
 #[test]
+fn what_files_are_called_changes_nothing_but_who_stands_first() {
+    let (place, renamed) = (kits(), Place::new());
+    let mut files = Vec::new();
+    let mut folders = vec![place.archive()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    for (number, path) in files.iter().enumerate() {
+        // The last becomes the first, and neighbours are torn apart.
+        renamed.put(&format!("{}/{}.wav", number * 7 % 5, 99 - number), &fs::read(path).unwrap());
+    }
+    let groups = |place: &Place| -> BTreeSet<BTreeSet<String>> {
+        place.index(&[]);
+        let found = run(&place.archive(), &place.store(), &[]);
+        let hash = |sound: &Value| sound["hash"].as_str().unwrap().to_owned();
+        let group = |group: &Value| {
+            let others = group["others"].as_array().unwrap().iter();
+            std::iter::once(&group["first"]).chain(others).map(hash).collect()
+        };
+        found["near"]["groups"].as_array().unwrap().iter().map(group).collect()
+    };
+    assert_eq!(groups(&place), groups(&renamed));
+}
+
+#[test]
+fn a_file_that_can_not_be_heard_is_named_and_costs_itself_alone() {
+    let place = kits();
+    place.index(&[]);
+    // Another content than is known, and nothing at all.
+    fs::write(place.archive().join("other/late.wav"), wav(&hit(7, 77), 44_100)).unwrap();
+    fs::remove_file(place.archive().join("kit/drum 6/layer 1.wav")).unwrap();
+    let output = drumfs()
+        .args(["duplicates", "--json"])
+        .arg(place.archive())
+        .arg("--store")
+        .arg(place.store())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "some files failed");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed: Vec<&str> =
+        found["near"]["failed"].as_array().unwrap().iter().map(|failed| failed["path"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["kit/drum 6/layer 1.wav", "other/late.wav"], "{found}");
+    assert!(found["near"]["failed"][1]["reason"].as_str().unwrap().contains("changed"), "{found}");
+    assert_eq!(found["near"]["unheard"], 2);
+    let groups: Vec<Vec<&str>> = found["near"]["groups"].as_array().unwrap().iter().map(paths).collect();
+    assert_eq!(
+        groups,
+        [
+            vec!["kit/drum 1/layer 2.wav", "other/quieter.wav"],
+            vec!["kit/drum 2/layer 0.wav", "other/short.wav"],
+            vec!["kit/drum 3/layer 1.wav", "other/slow.wav"],
+        ]
+    );
+}
+
+#[test]
 fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
     let place = kits();
     place.put("other/late again.wav", &fs::read(place.archive().join("other/late.wav")).unwrap());
@@ -142,15 +207,17 @@ fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
         let records = mount.index().into_iter().filter(|record| record["assigned_reason"] == "hidden");
         records.map(|record| record["relative_path"].as_str().unwrap().to_owned()).collect()
     };
-    fs::write(mount.rules(), "duplicates: hide-near\n").unwrap();
-    assert_eq!(
-        hidden(&mount),
-        ["other/late.wav", "other/same.wav"],
-        "nothing near is known: the same bytes are hidden"
-    );
+    let become_hidden = |mount: &Mount, expected: &[&str]| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while hidden(mount) != expected {
+            assert!(Instant::now() < deadline, "{:?}, {}", hidden(mount), mount.status()["near_duplicates"]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    assert_eq!(mount.status()["near_duplicates"], Value::Null, "the rules do not ask for it");
+    // What was found before the save is hidden by the save.
     run(&mount.archive, &mount.store, &[]);
-    mount.end();
-    mount.mount_again();
+    fs::write(mount.rules(), "duplicates: hide-near\n").unwrap();
     let near = [
         "other/late again.wav",
         "other/late.wav",
@@ -167,4 +234,29 @@ fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
     assert_eq!(hidden(&mount), ["other/late.wav", "other/same.wav"]);
     fs::write(mount.rules(), "duplicates: show\n").unwrap();
     assert!(hidden(&mount).is_empty());
+    // Where nothing was found yet the mount looks by itself; and again where something new was heard.
+    mount.end();
+    fs::remove_file(mount.store.join("near.json")).unwrap();
+    mount.mount_again();
+    fs::write(mount.rules(), "duplicates: hide-near\n").unwrap();
+    become_hidden(&mount, &near);
+    let loud: Vec<f32> = hit(5, 1).iter().map(|x| x * 0.9).collect();
+    fs::write(mount.archive.join("other/loud.wav"), wav(&loud, 44_100)).unwrap();
+    let more = [
+        "other/late again.wav",
+        "other/late.wav",
+        "other/loud.wav",
+        "other/quieter.wav",
+        "other/same.wav",
+        "other/short.wav",
+        "other/slow.wav",
+    ];
+    become_hidden(&mount, &more);
+    let told = &mount.status()["near_duplicates"];
+    assert_eq!(told["groups"], 4, "{told}");
+    assert_eq!(told["error"], Value::Null);
+    // The next mount begins with it.
+    mount.end();
+    mount.mount_again();
+    assert_eq!(hidden(&mount), more);
 }

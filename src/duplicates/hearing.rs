@@ -1,0 +1,71 @@
+//! Listening to originals, for an outline or to compare them. A file that can't be read, or a decoder that panics, costs
+//! that file.
+
+use std::cell::RefCell;
+
+use super::{Ear, Excerpt, Outline, Outliner};
+use crate::archive::ArchiveRoot;
+use crate::audio::Decoder;
+use crate::index::reading::Reading;
+use crate::view::SampleRef;
+
+/// Why there is nothing to be heard, in words.
+#[derive(Debug)]
+pub(super) enum Unheard {
+    /// It can't be read, or is another content by now.
+    Unread(String),
+    /// It can't be decoded.
+    Undecoded(String),
+}
+
+/// What a thread listens with.
+#[derive(Default)]
+struct Hearing {
+    outliner: Outliner,
+    ear: Ear,
+}
+
+thread_local! {
+    static HEARING: RefCell<Hearing> = RefCell::default();
+}
+
+/// The outline of a sample; none for silence.
+pub(super) fn outline(root: &ArchiveRoot, sample: SampleRef<'_>) -> Result<Option<Outline>, Unheard> {
+    hear(root, sample, |hearing, samples, rate, _| hearing.outliner.outline(samples, rate))
+}
+
+/// What is compared of a sample; none for silence.
+pub(super) fn excerpt(root: &ArchiveRoot, sample: SampleRef<'_>) -> Result<Option<Excerpt>, Unheard> {
+    hear(root, sample, |hearing, samples, rate, seconds| hearing.ear.excerpt(samples, rate, seconds))
+}
+
+/// See [`Ear::likeness`].
+pub(super) fn likeness(a: &Excerpt, b: &Excerpt) -> f32 {
+    HEARING.with_borrow_mut(|hearing| hearing.ear.likeness(a, b))
+}
+
+/// Decodes a sample, if its content is still the one that is known, and gives samples, rate and length in seconds to `make`.
+fn hear<T>(
+    root: &ArchiveRoot,
+    sample: SampleRef<'_>,
+    make: impl FnOnce(&mut Hearing, &[f32], u32, f64) -> Option<T>,
+) -> Result<Option<T>, Unheard> {
+    let changed = || Unheard::Unread("it has changed since it was indexed".to_owned());
+    let hash = sample.hash.ok_or_else(changed)?;
+    let reading =
+        Reading::new(root, sample.path, hash.algorithm()).map_err(|error| Unheard::Unread(error.to_string()))?;
+    if reading.hash != hash {
+        return Err(changed());
+    }
+    HEARING.with_borrow_mut(|hearing| {
+        let made = crate::catch_quietly(|| {
+            let mut decoder = Decoder::new();
+            let decoded = reading.decode(&mut decoder).map_err(|error| Unheard::Undecoded(error.to_string()))?;
+            Ok(make(hearing, decoded.samples, decoded.sample_rate, decoded.duration_sec()))
+        });
+        made.unwrap_or_else(|panic| {
+            *hearing = Hearing::default();
+            Err(Unheard::Undecoded(crate::panic_message(&*panic)))
+        })
+    })
+}
