@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
-use super::outline::{RATE, around_onset};
+use super::outline::{ONSET_RATIO, RATE, around_onset};
 use crate::audio::resample::Resampler;
 
 /// How much of a sound is compared, in seconds: from so much before the onset to so much after it.
@@ -33,6 +33,20 @@ const LEAST_SHARE: f64 = 1e-4;
 const CLEAR_SHARE: f64 = 1e-3;
 /// Bands up to this part of the rate are compared: resampling filters leave nothing above.
 const PASSED: f32 = 0.45;
+/// Codecs that put noise of their own, as loud as what was there, in place of noise. Against another codec the highest band
+/// is compared by its envelope, where that is more.
+const SUBSTITUTING: [&str; 5] = ["aac", "mp1", "mp2", "mp3", "vorbis"];
+/// Levels of a band whose noise was substituted differ no more than by this factor (3 dB), the whole sound's apart.
+const SAME_SHARE: f64 = 2.0;
+/// Envelopes are means over so much time, in seconds.
+const MOMENT: f64 = 0.004;
+/// Sounds that are at least so alike are compared once more without their first moments, which a fade, a cut or an encoder
+/// changes, and their higher bands lie in these; in seconds.
+const HOPEFUL: f32 = 0.4;
+const FIRST: f32 = 0.005;
+/// Where one sound ends earlier, its last moments may be a fade, in seconds.
+const LAST: f32 = 0.006;
+
 /// What lies beside each other holds this part of the energy of both sounds: more than a trim of the tail takes away.
 const LEAST_OVERLAP: f64 = 0.8;
 
@@ -46,6 +60,7 @@ pub struct Excerpt {
     begins: f32,
     /// Length of the whole sound in seconds.
     seconds: f64,
+    codec: &'static str,
 }
 
 /// Compares excerpts; keeps its tables between them. One per thread.
@@ -65,7 +80,7 @@ impl Default for Ear {
 
 impl Ear {
     /// What is compared of a sound; none for silence.
-    pub fn excerpt(&mut self, samples: &[f32], rate: u32, seconds: f64) -> Option<Excerpt> {
+    pub fn excerpt(&mut self, samples: &[f32], rate: u32, seconds: f64, codec: &'static str) -> Option<Excerpt> {
         let to = rate.min(RATE);
         let around = around_onset(samples, rate, [BEFORE, AFTER])?;
         let peak = around.samples.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
@@ -73,7 +88,7 @@ impl Ear {
         let begins = around.samples.iter().position(is_heard)? as f32 / rate as f32;
         let ends = around.samples.iter().rposition(is_heard)? + (RING * rate as f32) as usize;
         let heard: Vec<f32> = around.samples.iter().take(ends).map(|sample| sample / peak).collect();
-        Some(Excerpt { samples: self.resampler.resample(&heard, rate, to, usize::MAX), rate: to, begins, seconds })
+        Some(Excerpt { samples: self.resampler.resample(&heard, rate, to, usize::MAX), rate: to, begins, seconds, codec })
     }
 
     /// How alike two sounds are where the two are aligned: the least normalised correlation over the bands that both
@@ -97,21 +112,42 @@ impl Ear {
             samples.get((skip + begin) as usize..).unwrap_or_default().to_vec()
         };
         let (mut rest_a, mut rest_b) = (rest(&whole_a, skip_a), rest(&whole_b, skip_b));
-        let both = rest_a.len().min(rest_b.len());
+        let (shorter, longer) = (rest_a.len().min(rest_b.len()), rest_a.len().max(rest_b.len()));
+        // Of another length: one was cut at its end, and may be faded there.
+        let last = (LAST * rate as f32) as usize;
+        let both = if longer - shorter > last { shorter.saturating_sub(last) } else { shorter };
         rest_a.truncate(both);
         rest_b.truncate(both);
         let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-        let share = |part: &[f32], whole: &[f32]| energy(part) / energy(whole).max(f64::MIN_POSITIVE);
-        if share(&rest_a, &whole_a).min(share(&rest_b, &whole_b)) < LEAST_OVERLAP {
+        let (energy_a, energy_b) = (energy(&whole_a), energy(&whole_b));
+        let is_enough = |a: &[f32], b: &[f32]| {
+            (energy(a) / energy_a.max(f64::MIN_POSITIVE)).min(energy(b) / energy_b.max(f64::MIN_POSITIVE)) >= LEAST_OVERLAP
+        };
+        if !is_enough(&rest_a, &rest_b) {
             return 0.0;
         }
+        let substituted = a.codec != b.codec && [a, b].iter().any(|excerpt| SUBSTITUTING.contains(&excerpt.codec));
+        let fade = at(FADE).max(1);
+        let fade_in = |samples: &mut [f32]| {
+            samples.iter_mut().zip(0..fade).for_each(|(sample, n)| *sample *= n as f32 / fade as f32);
+        };
         if is_cut {
-            for samples in [&mut rest_a, &mut rest_b] {
-                let fade = at(FADE).max(1);
-                samples.iter_mut().zip(0..fade).for_each(|(sample, n)| *sample *= n as f32 / fade as f32);
-            }
+            fade_in(&mut rest_a);
+            fade_in(&mut rest_b);
         }
-        self.alike(&rest_a, &rest_b, rate)
+        let found = self.alike(&rest_a, &rest_b, rate, substituted);
+        if found < HOPEFUL {
+            return found;
+        }
+        let onset = rest_a.iter().position(|sample| sample.abs() >= ONSET_RATIO).unwrap_or(0);
+        let skip = (onset + (FIRST * rate as f32) as usize).min(both);
+        let (rest_a, rest_b) = (rest_a.get_mut(skip..).unwrap_or_default(), rest_b.get_mut(skip..).unwrap_or_default());
+        if !is_enough(rest_a, rest_b) {
+            return found;
+        }
+        fade_in(rest_a);
+        fade_in(rest_b);
+        found.max(self.alike(rest_a, rest_b, rate, substituted))
     }
 
     /// Forward and inverse transforms of a length.
@@ -164,8 +200,19 @@ impl Ear {
         (-most..=most).max_by(|x, y| value(*x).total_cmp(&value(*y)).then(y.abs().cmp(&x.abs()))).unwrap_or(0)
     }
 
+    /// How loud a band is over time, of the part of a spectrum that it is: its amplitude, and so many values of it in one.
+    fn envelope(&mut self, band: &[Complex32], moment: usize) -> Vec<f64> {
+        let len = smooth(band.len());
+        let [_, inverse] = self.plan(len);
+        let mut values = band.to_vec();
+        values.resize(len, Complex32::default());
+        inverse.process(&mut values);
+        let loudness = |values: &[Complex32]| values.iter().map(|value| f64::from(value.norm_sqr())).sum::<f64>().sqrt();
+        values.chunks(moment.max(1)).map(loudness).collect()
+    }
+
     /// The least correlation over the bands, at the best place between two samples.
-    fn alike(&mut self, a: &[f32], b: &[f32], rate: u32) -> f32 {
+    fn alike(&mut self, a: &[f32], b: &[f32], rate: u32, substituted: bool) -> f32 {
         // Room for a shift by a sample.
         let len = smooth((a.len() + 32).max(64));
         let half = len / 2;
@@ -189,7 +236,7 @@ impl Ear {
         };
         let whole = correlation(0, half);
         let mut least = whole.abs();
-        for [lowest, highest] in BANDS {
+        for (place, [lowest, highest]) in BANDS.into_iter().enumerate() {
             let bin = |hz: f32| (hz.min(PASSED * rate as f32) / rate as f32 * len as f32) as usize;
             let (from, to) = (bin(lowest), bin(highest).min(half));
             if to < from + 4 {
@@ -205,7 +252,13 @@ impl Ear {
                 continue;
             }
             // Turned the other way round it is so in every band.
-            least = least.min(correlation(from, to) * whole.signum());
+            let mut alike = correlation(from, to) * whole.signum();
+            if substituted && place + 1 == BANDS.len() && more <= less * SAME_SHARE {
+                let moment = (MOMENT * f64::from(rate) * (to - from) as f64 / len as f64) as usize;
+                let mut envelope = |spectrum: &[Complex32]| self.envelope(spectrum.get(from..to).unwrap_or_default(), moment);
+                alike = alike.max(cosine(&envelope(&a), &envelope(&b)));
+            }
+            least = least.min(alike);
         }
         least.clamp(0.0, 1.0) as f32
     }
@@ -216,6 +269,12 @@ fn smooth(len: usize) -> usize {
     let power = len.next_power_of_two();
     let less = power / 4 * 3;
     if less >= len { less } else { power }
+}
+
+/// Of two series that are nowhere negative.
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    product(a, b) / (product(a, a) * product(b, b)).sqrt().max(f64::MIN_POSITIVE)
 }
 
 /// From 0.05 at 0 Hz to 1 at 1 kHz and above.
@@ -235,13 +294,22 @@ fn turned(cross: &[Complex32], shift: f64, len: usize) -> impl Iterator<Item = f
     })
 }
 
-/// The shift between -1 and 1 sample where `of` is largest, either way round.
+/// The shift between -1 and 1 sample where `of` is largest, either way round: the top of a parabola through three points,
+/// closer and closer to it.
 fn best_shift(of: impl Fn(f64) -> f64) -> f64 {
     let value = |shift: f64| of(shift).abs();
-    let mut best = 0.0;
-    for step in [0.25, 0.0625] {
-        let around = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0].map(|n: f64| best + n * step);
-        best = around.into_iter().max_by(|a, b| value(*a).total_cmp(&value(*b))).unwrap_or(best);
+    let mut best = 0.0f64;
+    for step in [0.5, 0.125, 0.0625] {
+        let [before, here, after] = [best - step, best, best + step].map(value);
+        let bend = before - 2.0 * here + after;
+        let move_by = if bend < 0.0 {
+            (0.5 * (before - after) / bend).clamp(-1.0, 1.0)
+        } else if after > before {
+            1.0
+        } else {
+            -1.0
+        };
+        best = (best + move_by * step).clamp(-1.0, 1.0);
     }
     best
 }
@@ -264,7 +332,7 @@ mod tests {
         let mut ear = Ear::default();
         let seconds = |samples: &[f32], rate: u32| samples.len() as f64 / f64::from(rate);
         let (a, b) =
-            (ear.excerpt(a, rate_a, seconds(a, rate_a)).unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b)).unwrap());
+            (ear.excerpt(a, rate_a, seconds(a, rate_a), "a").unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b), "b").unwrap());
         let found = ear.likeness(&a, &b);
         assert!((found - ear.likeness(&b, &a)).abs() < 0.01, "the same either way");
         found
@@ -280,6 +348,46 @@ mod tests {
             let found = likeness(&sound, 44_100, other, rate);
             assert!(found > 0.97, "{found} at {rate} Hz, {} samples", other.len());
         }
+    }
+
+    #[test]
+    fn a_cut_or_faded_beginning_or_end_is_no_difference() {
+        let sound = noise(11, 30_000, 5000.0);
+        let cut = sound[130..].to_vec();
+        let mut faded_in = sound.clone();
+        faded_in.iter_mut().take(130).enumerate().for_each(|(n, x)| *x *= n as f32 / 130.0);
+        let mut faded_out = sound[..7000].to_vec();
+        faded_out.iter_mut().rev().take(220).enumerate().for_each(|(n, x)| *x *= n as f32 / 220.0);
+        for other in [cut, faded_in, faded_out] {
+            let found = likeness(&sound, 44_100, &other, 44_100);
+            assert!(found > 0.97, "{found} of {} samples", other.len());
+        }
+    }
+
+    #[test]
+    fn noise_that_a_codec_put_in_place_of_noise_is_no_difference_to_another_codec_alone() {
+        // Noise below 1 kHz that both have, and around 5 kHz noise of its own, as loud in both and of the same course.
+        let smooth = |seed: u64| {
+            let (mut once, mut twice) = (0.0, 0.0);
+            noise(seed, 30_000, 5000.0).into_iter().map(move |x| {
+                once += 0.08 * (x - once);
+                twice += 0.08 * (once - twice);
+                twice
+            })
+        };
+        let with = |seed: u64| -> Vec<f32> {
+            let wave = |n: usize| (std::f32::consts::TAU * 5000.0 * n as f32 / 44_100.0).cos();
+            smooth(77).zip(smooth(seed)).enumerate().map(|(n, (shared, own))| shared + 0.2 * own * wave(n)).collect()
+        };
+        let (a, b) = (with(1), with(2));
+        let mut ear = Ear::default();
+        let mut of = |codecs: [&'static str; 2]| {
+            let [x, y] = [(&a, codecs[0]), (&b, codecs[1])].map(|(x, codec)| ear.excerpt(x, 44_100, 0.68, codec).unwrap());
+            ear.likeness(&x, &y)
+        };
+        assert!(of(["aac", "flac"]) > 0.93, "{}", of(["aac", "flac"]));
+        assert!(of(["flac", "pcm_s16le"]) < 0.9, "{}", of(["flac", "pcm_s16le"]));
+        assert_eq!(of(["aac", "aac"]), of(["flac", "flac"]), "layers in one format");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use super::{Ear, Excerpt, Outline, Outliner};
 use crate::archive::ArchiveRoot;
-use crate::audio::Decoder;
+use crate::audio::{Decoded, Decoder};
 use crate::index::reading::Reading;
 use crate::view::SampleRef;
 
@@ -31,12 +31,14 @@ thread_local! {
 
 /// The outline of a sample; none for silence.
 pub(super) fn outline(root: &ArchiveRoot, sample: SampleRef<'_>) -> Result<Option<Outline>, Unheard> {
-    hear(root, sample, |hearing, samples, rate, _| hearing.outliner.outline(samples, rate))
+    hear(root, sample, |hearing, sound| hearing.outliner.outline(sound.samples, sound.sample_rate))
 }
 
 /// What is compared of a sample; none for silence.
 pub(super) fn excerpt(root: &ArchiveRoot, sample: SampleRef<'_>) -> Result<Option<Excerpt>, Unheard> {
-    hear(root, sample, |hearing, samples, rate, seconds| hearing.ear.excerpt(samples, rate, seconds))
+    hear(root, sample, |hearing, sound| {
+        hearing.ear.excerpt(sound.samples, sound.sample_rate, sound.duration_sec(), sound.codec)
+    })
 }
 
 /// See [`Ear::likeness`].
@@ -44,11 +46,11 @@ pub(super) fn likeness(a: &Excerpt, b: &Excerpt) -> f32 {
     HEARING.with_borrow_mut(|hearing| hearing.ear.likeness(a, b))
 }
 
-/// Decodes a sample, if its content is still the one that is known, and gives samples, rate and length in seconds to `make`.
+/// Decodes a sample, if its content is still the one that is known, and gives the sound to `make`.
 fn hear<T>(
     root: &ArchiveRoot,
     sample: SampleRef<'_>,
-    make: impl FnOnce(&mut Hearing, &[f32], u32, f64) -> Option<T>,
+    make: impl FnOnce(&mut Hearing, &Decoded<'_>) -> Option<T>,
 ) -> Result<Option<T>, Unheard> {
     let changed = || Unheard::Unread("it has changed since it was indexed".to_owned());
     let hash = sample.hash.ok_or_else(changed)?;
@@ -61,7 +63,7 @@ fn hear<T>(
         let made = crate::catch_quietly(|| {
             let mut decoder = Decoder::new();
             let decoded = reading.decode(&mut decoder).map_err(|error| Unheard::Undecoded(error.to_string()))?;
-            Ok(make(hearing, decoded.samples, decoded.sample_rate, decoded.duration_sec()))
+            Ok(make(hearing, &decoded))
         });
         made.unwrap_or_else(|panic| {
             *hearing = Hearing::default();

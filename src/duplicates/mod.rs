@@ -5,7 +5,7 @@
 //! content: the beginning of its spectrum and of its waveform, 130 bytes. [`candidates`] finds pairs of outlines that are
 //! alike without comparing all with all. [`Ear::likeness`] compares two waveforms, aligned, band by band: another hit of
 //! the same drum is alike in the low bands and another noise in the high ones, which is what keeps velocity layers and
-//! round robins apart.
+//! round robins apart. What it said of two contents is kept ([`Likenesses`]), so that no two are compared twice.
 
 mod alike;
 mod candidates;
