@@ -202,9 +202,8 @@ mod tests {
             let outlines: Vec<Outline> =
                 (0..count).map(|number| made(number, 0)).chain((0..count / 10).map(|number| made(number, 4))).collect();
             let found = candidates(&outlines);
-            let copies = (0..count / 10).filter(|number| {
-                found.pairs.binary_search(&(*number as u32, (count + number) as u32)).is_ok()
-            });
+            let copies = (0..count / 10)
+                .filter(|number| found.pairs.binary_search(&(*number as u32, (count + number) as u32)).is_ok());
             assert!(copies.count() as u64 > count / 10 * 97 / 100, "copies are found");
             assert!(found.pairs.len() as u64 <= 2 * count, "{} pairs", found.pairs.len());
             found.looked_at

@@ -88,7 +88,13 @@ impl Ear {
         let begins = around.samples.iter().position(is_heard)? as f32 / rate as f32;
         let ends = around.samples.iter().rposition(is_heard)? + (RING * rate as f32) as usize;
         let heard: Vec<f32> = around.samples.iter().take(ends).map(|sample| sample / peak).collect();
-        Some(Excerpt { samples: self.resampler.resample(&heard, rate, to, usize::MAX), rate: to, begins, seconds, codec })
+        Some(Excerpt {
+            samples: self.resampler.resample(&heard, rate, to, usize::MAX),
+            rate: to,
+            begins,
+            seconds,
+            codec,
+        })
     }
 
     /// How alike two sounds are where the two are aligned: the least normalised correlation over the bands that both
@@ -121,7 +127,8 @@ impl Ear {
         let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
         let (energy_a, energy_b) = (energy(&whole_a), energy(&whole_b));
         let is_enough = |a: &[f32], b: &[f32]| {
-            (energy(a) / energy_a.max(f64::MIN_POSITIVE)).min(energy(b) / energy_b.max(f64::MIN_POSITIVE)) >= LEAST_OVERLAP
+            (energy(a) / energy_a.max(f64::MIN_POSITIVE)).min(energy(b) / energy_b.max(f64::MIN_POSITIVE))
+                >= LEAST_OVERLAP
         };
         if !is_enough(&rest_a, &rest_b) {
             return 0.0;
@@ -207,7 +214,8 @@ impl Ear {
         let mut values = band.to_vec();
         values.resize(len, Complex32::default());
         inverse.process(&mut values);
-        let loudness = |values: &[Complex32]| values.iter().map(|value| f64::from(value.norm_sqr())).sum::<f64>().sqrt();
+        let loudness =
+            |values: &[Complex32]| values.iter().map(|value| f64::from(value.norm_sqr())).sum::<f64>().sqrt();
         values.chunks(moment.max(1)).map(loudness).collect()
     }
 
@@ -223,9 +231,8 @@ impl Ear {
         };
         let shift = best_shift(summed);
         let turned: Vec<f64> = turned(&cross, shift, len).collect();
-        let power = |spectrum: &[Complex32]| -> Vec<f64> {
-            spectrum.iter().map(|bin| f64::from(bin.norm_sqr())).collect()
-        };
+        let power =
+            |spectrum: &[Complex32]| -> Vec<f64> { spectrum.iter().map(|bin| f64::from(bin.norm_sqr())).collect() };
         let (power_a, power_b) = (power(&a), power(&b));
         let sum =
             |values: &[f64], from: usize, to: usize| -> f64 { values.get(from..to).unwrap_or_default().iter().sum() };
@@ -255,7 +262,8 @@ impl Ear {
             let mut alike = correlation(from, to) * whole.signum();
             if substituted && place + 1 == BANDS.len() && more <= less * SAME_SHARE {
                 let moment = (MOMENT * f64::from(rate) * (to - from) as f64 / len as f64) as usize;
-                let mut envelope = |spectrum: &[Complex32]| self.envelope(spectrum.get(from..to).unwrap_or_default(), moment);
+                let mut envelope =
+                    |spectrum: &[Complex32]| self.envelope(spectrum.get(from..to).unwrap_or_default(), moment);
                 alike = alike.max(cosine(&envelope(&a), &envelope(&b)));
             }
             least = least.min(alike);
@@ -331,8 +339,10 @@ mod tests {
     fn likeness(a: &[f32], rate_a: u32, b: &[f32], rate_b: u32) -> f32 {
         let mut ear = Ear::default();
         let seconds = |samples: &[f32], rate: u32| samples.len() as f64 / f64::from(rate);
-        let (a, b) =
-            (ear.excerpt(a, rate_a, seconds(a, rate_a), "a").unwrap(), ear.excerpt(b, rate_b, seconds(b, rate_b), "b").unwrap());
+        let (a, b) = (
+            ear.excerpt(a, rate_a, seconds(a, rate_a), "a").unwrap(),
+            ear.excerpt(b, rate_b, seconds(b, rate_b), "b").unwrap(),
+        );
         let found = ear.likeness(&a, &b);
         assert!((found - ear.likeness(&b, &a)).abs() < 0.01, "the same either way");
         found
@@ -382,7 +392,8 @@ mod tests {
         let (a, b) = (with(1), with(2));
         let mut ear = Ear::default();
         let mut of = |codecs: [&'static str; 2]| {
-            let [x, y] = [(&a, codecs[0]), (&b, codecs[1])].map(|(x, codec)| ear.excerpt(x, 44_100, 0.68, codec).unwrap());
+            let [x, y] =
+                [(&a, codecs[0]), (&b, codecs[1])].map(|(x, codec)| ear.excerpt(x, 44_100, 0.68, codec).unwrap());
             ear.likeness(&x, &y)
         };
         assert!(of(["aac", "flac"]) > 0.93, "{}", of(["aac", "flac"]));

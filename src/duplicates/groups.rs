@@ -85,10 +85,12 @@ mod tests {
     fn pairs_that_share_a_sound_hang_together() {
         let found = clusters(9, &[(0, 3), (1, 2), (3, 5), (6, 7), (5, 8)]);
         let of = |pairs: &[(u32, Vec<u32>)]| Cluster(pairs.iter().cloned().collect());
-        let expected =
-            [of(&[(0, vec![3]), (3, vec![5]), (5, vec![8])]), of(&[(1, vec![2])]), of(&[(6, vec![7])])];
+        let expected = [of(&[(0, vec![3]), (3, vec![5]), (5, vec![8])]), of(&[(1, vec![2])]), of(&[(6, vec![7])])];
         assert_eq!(found, expected);
-        assert_eq!(found.iter().map(|cluster| (cluster.len(), cluster.pairs())).collect::<Vec<_>>(), [(4, 3), (2, 1), (2, 1)]);
+        assert_eq!(
+            found.iter().map(|cluster| (cluster.len(), cluster.pairs())).collect::<Vec<_>>(),
+            [(4, 3), (2, 1), (2, 1)]
+        );
         assert!(clusters(0, &[]).is_empty());
     }
 

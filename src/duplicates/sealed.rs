@@ -46,7 +46,13 @@ impl Kind {
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&self, folder: &Path, count: usize, entry_len: usize, put: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    pub fn write(
+        &self,
+        folder: &Path,
+        count: usize,
+        entry_len: usize,
+        put: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(28 + count * entry_len);
         bytes.extend_from_slice(&self.magic);
         bytes.extend_from_slice(&self.version.to_le_bytes());

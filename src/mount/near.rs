@@ -159,7 +159,9 @@ impl NearSearch {
         let search = Search { catalogue, root: &self.root, folder, least, cancel: &self.cancel, tell: &tell };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;
         let found = crate::catch_quietly(|| pool.install(|| search.run()));
-        let result = found.unwrap_or_else(|panic| Err(SearchError::Panicked(crate::panic_message(&*panic)))).map_err(Failed::from);
+        let result = found
+            .unwrap_or_else(|panic| Err(SearchError::Panicked(crate::panic_message(&*panic))))
+            .map_err(Failed::from);
         let result = result.and_then(|found| {
             duplicates::write_alike(folder, catalogue, &found, least)?;
             Ok(found)

@@ -184,7 +184,8 @@ impl Duplicates {
                 digits(near.unheard)
             ));
         }
-        lines.extend(near.failed.iter().map(|failed| format!("    {}: {}", clean(&failed.path), clean(&failed.reason))));
+        lines
+            .extend(near.failed.iter().map(|failed| format!("    {}: {}", clean(&failed.path), clean(&failed.reason))));
         lines
     }
 }
