@@ -136,6 +136,8 @@ pub struct Keeper {
     lost: bool,
     last_build: Duration,
     last_swap: Instant,
+    /// Whether a view was made since memory was last given back.
+    is_untidy: bool,
     times: ChangeTimes,
 }
 
@@ -212,6 +214,9 @@ impl KeeperHandle {
 
 /// What was heard is shown at the latest so long after it was; more at a time where a view takes long to make.
 const SHOW_AFTER: Duration = Duration::from_millis(250);
+
+/// Nothing has come for so long: then there is time to give memory back.
+const AT_REST: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// Reads the store and makes the first view.
@@ -296,6 +301,7 @@ impl Keeper {
             lost: false,
             last_build,
             last_swap: Instant::now(),
+            is_untidy: false,
             times: ChangeTimes::default(),
         })
     }
@@ -326,11 +332,21 @@ impl Keeper {
         loop {
             let waiting = self.has_news();
             let patience = SHOW_AFTER.max(self.last_build * 8).saturating_sub(self.last_swap.elapsed());
-            let late = if waiting { after(patience) } else { never() };
+            let late = match (waiting, self.is_untidy) {
+                (true, _) => after(patience),
+                (false, true) => after(AT_REST),
+                (false, false) => never(),
+            };
             let moves = self.moves.clone();
             let message = select! {
                 recv(late) -> _ => {
-                    self.or_log(Self::show);
+                    if waiting {
+                        self.or_log(Self::show);
+                    } else {
+                        // The view before, and what it took to make this one.
+                        crate::memory::give_back();
+                        self.is_untidy = false;
+                    }
                     continue;
                 }
                 recv(moves) -> request => {
@@ -484,6 +500,7 @@ impl Keeper {
         self.times.notify = started.elapsed();
         *self.shared.change.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.times);
         self.last_swap = Instant::now();
+        self.is_untidy = true;
     }
 
     fn save(&mut self, text: &str, rules: &Rules) -> Result<(), FsError> {

@@ -107,6 +107,7 @@ impl Keeper {
         let after = Arc::new(self.make_view());
         let before = self.shared.view.swap(Arc::clone(&after));
         self.last_swap = Instant::now();
+        self.is_untidy = true;
         log::info!("{} was moved to {label}: view {}", String::from_utf8_lossy(&planned.path), after.epoch);
         let held = held(&before, route);
         let names = misbelieved(&before, &after, route, &held);
