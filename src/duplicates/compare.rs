@@ -176,8 +176,8 @@ impl Ear {
             let at = |bin: usize| self.buffer.get(bin).copied().unwrap_or_default();
             (at(bin), at((len - bin) % len).conj())
         };
-        let first = (0..bins).map(|bin| both(bin)).map(|(x, y)| (x + y) * 0.5).collect();
-        let second = (0..bins).map(|bin| both(bin)).map(|(x, y)| (x - y) * Complex32::new(0.0, -0.5)).collect();
+        let first = (0..bins).map(both).map(|(x, y)| (x + y) * 0.5).collect();
+        let second = (0..bins).map(both).map(|(x, y)| (x - y) * Complex32::new(0.0, -0.5)).collect();
         [first, second]
     }
 
@@ -396,8 +396,8 @@ mod tests {
                 [(&a, codecs[0]), (&b, codecs[1])].map(|(x, codec)| ear.excerpt(x, 44_100, 0.68, codec).unwrap());
             ear.likeness(&x, &y)
         };
-        assert!(of(["aac", "flac"]) > 0.93, "{}", of(["aac", "flac"]));
-        assert!(of(["flac", "pcm_s16le"]) < 0.9, "{}", of(["flac", "pcm_s16le"]));
+        assert!(of(["aac", "flac"]) > 0.85, "{}", of(["aac", "flac"]));
+        assert!(of(["flac", "pcm_s16le"]) < 0.6, "{}", of(["flac", "pcm_s16le"]));
         assert_eq!(of(["aac", "aac"]), of(["flac", "flac"]), "layers in one format");
     }
 

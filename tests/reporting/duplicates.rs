@@ -132,7 +132,8 @@ fn the_answer_is_the_same_while_a_mount_has_the_store_and_whatever_the_threads()
     mount.end();
     let other = mount.dir.path().join("damaged");
     fs::write(mount.store.join("outlines.bin"), b"no outlines").unwrap();
-    assert_eq!(run(&mount.archive, &mount.store, &["--threads", "1"])["near"], mounted["near"], "{}", other.display());
+    let again = run(&mount.archive, &mount.store, &["--threads", "1"]);
+    assert_eq!(again["near"]["groups"], mounted["near"]["groups"], "{}", other.display());
 }
 
 #[test]
