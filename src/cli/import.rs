@@ -167,8 +167,8 @@ fn tell(args: &ImportArgs, ear: &Ear, file: &Path, done: &Imported) -> Result<()
     }
     if let Some(algorithm) = done.other_algorithm {
         output::tell(format_args!(
-            "  contents are named by {algorithm} there and by {} here: put `hash_algorithm: {algorithm}` into config.yml \
-             before the next pass, or overrides that name them by {algorithm} will not find them",
+            "  contents are named by {algorithm} there and by {} here, which the next pass does. What was said of them until \
+             then goes with them; for files of overrides that come later put `hash_algorithm: {algorithm}` into config.yml",
             ear.algorithm().name()
         ));
     }

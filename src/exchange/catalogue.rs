@@ -78,10 +78,8 @@ impl Source<'_> {
             router: self.router,
             labels,
             model: imported.as_ref().map_or(self.ensemble.id(), |(model, _)| model),
-            features: match imported {
-                Some(_) => "",
-                None => &self.ensemble.leading().description().features,
-            },
+            // Indexes of other models do not say what theirs were given.
+            features: imported.is_none().then_some(&self.ensemble.leading().description().features[..]),
         };
         // What it would be in index.jsonl, so that both say the same.
         Ok(Record::parse(&context.line(&sample, assigned)).ok())

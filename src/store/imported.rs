@@ -53,6 +53,11 @@ impl Store {
         self.imports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether any index was imported.
+    pub fn has_imports(&self) -> bool {
+        !self.imports.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Takes note of a model whose word is being imported. It has to be before anything of its is recorded under
     /// [`ImportedModel::id`].
     ///
