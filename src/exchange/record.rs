@@ -437,7 +437,8 @@ mod tests {
             let record = Record::parse(line.as_bytes()).unwrap();
             assert_eq!(record.sound.duration_sec.map(f64::to_bits), Some(seconds.to_bits()), "{seconds:?}");
         }
-        let parse = |said: &str| Record::parse(format!(r#"{{"relative_path": "a", "duration_sec": {said}}}"#).as_bytes());
+        let parse =
+            |said: &str| Record::parse(format!(r#"{{"relative_path": "a", "duration_sec": {said}}}"#).as_bytes());
         assert_eq!(parse("null").unwrap().sound.duration_sec, None);
         assert!(parse("\"x\"").unwrap_err().to_string().contains("duration_sec"));
         assert!(parse("1e999").unwrap_err().to_string().contains("out of range"));

@@ -183,7 +183,7 @@ impl Table for ManifestWriter {
             hash.map(|hash| hash.algorithm().name()).unwrap_or_default().as_bytes(),
             &if record.has_stat { record.sample.size.to_string().into_bytes() } else { Vec::new() },
         ];
-        let row = postcard::to_stdvec(&row).map_err(io::Error::other)?;
+        let row = postcard::to_stdvec(&row[..]).map_err(io::Error::other)?;
         self.rows.push(path, row)?;
         Ok(true)
     }

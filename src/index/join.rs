@@ -32,11 +32,7 @@ pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Resul
 ///
 /// # Errors
 /// Where the store can't be read.
-pub fn imported_model(
-    store: &Store,
-    hash: &ContentHash,
-    ensemble: &Ensemble,
-) -> Result<Option<String>, StoreError> {
+pub fn imported_model(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Option<String>, StoreError> {
     if !store.has_imports() {
         return Ok(None);
     }

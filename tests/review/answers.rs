@@ -104,16 +104,16 @@ fn uncertain_asks_in_the_page_about_what_it_lists_in_that_order_and_what_is_said
     place.index(&[]);
     for (by, top) in [("entropy", "5"), ("diverse", "4")] {
         let wanted = ["--by", by, "--top", top];
-        let uncertain = |more: &[&str]| {
-            command_of("uncertain", &place.archive(), &place.store(), &[&wanted[..], more].concat())
-        };
+        let uncertain =
+            |more: &[&str]| command_of("uncertain", &place.archive(), &place.store(), &[&wanted[..], more].concat());
         let listed: Vec<serde_json::Value> =
             serde_json::from_slice(&uncertain(&["--json"]).output().unwrap().stdout).unwrap();
         let listed: Vec<String> = listed.iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
         assert_eq!(listed.len().to_string(), top);
         let page = Page::of(&mut uncertain(&["--review", "--who", "her"]));
-        let asked: Vec<String> =
-            (0..listed.len()).map(|at| page.get(&format!("item/{at}")).json()["path"].as_str().unwrap().to_owned()).collect();
+        let asked: Vec<String> = (0..listed.len())
+            .map(|at| page.get(&format!("item/{at}")).json()["path"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(asked, listed, "{by}");
         assert_eq!(page.get(&format!("item/{}", listed.len())).status, 404, "and about nothing else");
         assert_eq!(page.post("say", &json!({"place": 0, "label": "Cowbell"})).status, 200);
