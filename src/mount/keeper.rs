@@ -127,6 +127,8 @@ pub struct Keeper {
     lost: bool,
     last_build: Duration,
     last_swap: Instant,
+    /// Whether a view was made since memory was last given back.
+    is_untidy: bool,
     times: ChangeTimes,
 }
 
@@ -195,6 +197,9 @@ impl KeeperHandle {
 
 /// What was heard is shown at the latest so long after it was; more at a time where a view takes long to make.
 const SHOW_AFTER: Duration = Duration::from_millis(250);
+
+/// Nothing has come for so long: then there is time to give memory back.
+const AT_REST: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// Reads the store and makes the first view.
@@ -276,6 +281,7 @@ impl Keeper {
             lost: false,
             last_build,
             last_swap: Instant::now(),
+            is_untidy: false,
             times: ChangeTimes::default(),
         })
     }
@@ -312,6 +318,16 @@ impl Keeper {
                 match receiver.recv_timeout(patience.saturating_sub(self.last_swap.elapsed())) {
                     Err(RecvTimeoutError::Timeout) => {
                         self.or_log(Self::show);
+                        continue;
+                    }
+                    result => result.ok(),
+                }
+            } else if self.is_untidy {
+                match receiver.recv_timeout(AT_REST) {
+                    Err(RecvTimeoutError::Timeout) => {
+                        // The view before, and what it took to make this one.
+                        crate::memory::give_back();
+                        self.is_untidy = false;
                         continue;
                     }
                     result => result.ok(),
@@ -455,6 +471,7 @@ impl Keeper {
         self.times.notify = started.elapsed();
         *self.shared.change.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.times);
         self.last_swap = Instant::now();
+        self.is_untidy = true;
     }
 
     fn save(&mut self, text: &str, rules: &Rules) -> Result<(), FsError> {

@@ -26,7 +26,7 @@ pub(super) const TRIAL: &str = "trial";
 
 /// How much of the database is kept in memory, in bytes as they are on disk; there they take about three times as many.
 /// A pass reads the samples once and in order, and what is heard is read by hash, where of a million no cache helps.
-const CACHE: u64 = 6 << 20;
+const CACHE: u64 = 2 << 20;
 
 /// How long a store that is locked is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_millis(400);
