@@ -113,6 +113,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
         ensemble,
         vocabulary,
         first_rules,
+        user: super::overrides::login(),
         backend,
         threads,
         algorithm,

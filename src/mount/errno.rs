@@ -19,7 +19,8 @@ pub enum FsError {
     /// A file was expected.
     #[error("a folder")]
     IsAFolder,
-    /// The class folders are made by rules: nothing can be created, written or removed in them.
+    /// The class folders are made by rules: nothing can be created, written or removed in them, and nothing moved but a
+    /// sample from one to another.
     #[error("the view is read only: rules.yml and overrides.jsonl in _control/ change what is in it")]
     ReadOnly,
     /// The name exists and must not.
@@ -64,6 +65,9 @@ pub enum FsError {
     /// stands for another number.
     #[error("replaced while it was open")]
     Replaced,
+    /// What is there now is not heard yet.
+    #[error("its content has just changed and is being heard: try again in a moment")]
+    BeingHeard,
     /// The mount is ending.
     #[error("the mount is ending")]
     Ending,
@@ -107,6 +111,7 @@ impl FsError {
                 | StoreError::OtherArchive { .. }
                 | StoreError::NoHome => libc::EIO,
             },
+            Self::BeingHeard => libc::EBUSY,
             Self::Ending | Self::Panicked(_) => libc::EIO,
         }
     }
@@ -126,7 +131,7 @@ impl FsError {
             | Self::NotSupported
             | Self::Replaced
             | Self::Ending => log::Level::Debug,
-            Self::Refused(_) | Self::TooLarge | Self::NoRoom => log::Level::Info,
+            Self::BeingHeard | Self::Refused(_) | Self::TooLarge | Self::NoRoom => log::Level::Info,
             Self::Original { .. } => log::Level::Warn,
             Self::Store(_) | Self::Panicked(_) => log::Level::Error,
         }

@@ -251,7 +251,7 @@ impl Filesystem for Adapter {
 
     fn rename(
         &self,
-        _: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -268,7 +268,11 @@ impl Filesystem for Adapter {
         }
         let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname.as_bytes()));
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        handed_over("rename", || self.core.rename(from, to, no_replace, empty("rename", reply)));
+        let who = asker(request);
+        handed_over("rename", || match self.core.lets_change(who) {
+            Ok(()) => self.core.rename(from, to, no_replace, empty("rename", reply)),
+            Err(error) => reply.error(errno("rename", &error)),
+        });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {

@@ -16,6 +16,7 @@ mod indexer;
 mod keeper;
 mod limits;
 mod listings;
+mod moves;
 mod notify;
 mod overrides;
 mod passthrough;

@@ -1,7 +1,7 @@
 //! Telling the kernel what it must not remember any longer.
 //!
-//! Only the keeper's thread comes here, and threads that work for it: a thread that serves requests and tells the kernel to forget can wait for
-//! itself, beyond what kill -9 ends.
+//! Only the keeper's thread comes here, and threads that work for it: a thread that serves requests and tells the kernel
+//! to forget can wait for itself, beyond what kill -9 ends.
 //!
 //! After a swap the kernel is told, name by name, what stands for something else now (FUSE_NOTIFY_INVAL_ENTRY with
 //! FUSE_EXPIRE_ONLY): it asks for such a name before it uses it again. To be told, it takes the folder's lock, which a
@@ -12,6 +12,7 @@
 //! again. Where such a one may be on its way ([`Remembered::may_be_undone`]) everything given before is called back as
 //! well (FUSE_NOTIFY_INC_EPOCH), which makes the next look at each folder slower.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -30,6 +31,17 @@ use crate::view::{DirId, Ino, Node, View, changed_names_in};
 pub trait Invalidate: Send + Sync {
     /// The view was swapped: no name that changed may be answered from memory any longer.
     fn view_changed(&self, before: &View, after: &View);
+    /// The same, but for names in folders that a program holds whose move is not answered yet.
+    fn view_changed_but(&self, before: &View, after: &View, _held: &HashSet<Ino>) {
+        self.view_changed(before, after);
+    }
+    /// These names, by folder, stand for something else than before.
+    fn names_changed(&self, _names: &[(Ino, Vec<u8>)]) {}
+    /// No name at all that was given so far may be answered from memory any longer. Waits for nobody. Whether that was
+    /// possible.
+    fn call_all_back(&self) -> bool {
+        false
+    }
     /// A sample of the current view is about to be shown with other bytes; `original` looks at which original it is now.
     fn sample_changes(&self, _view: &View, _id: u32, _original: &dyn Fn() -> Option<(u64, u64)>) {}
     /// A sample has new bytes.
@@ -150,10 +162,10 @@ impl Kernel {
         self.send(NOTIFY_INVAL_ENTRY, &[&out, name, b"\0"])
     }
 
-    /// Tells the kernel the names that changed: folder by folder, several at a time.
-    fn expire_changed(&self, before: &View, after: &View) {
-        let dirs: Vec<DirId> =
-            before.dirs().filter(|dir| self.remembered.is_given(before.ino(Node::Dir(*dir)))).collect();
+    /// Tells the kernel the names that changed: folder by folder, several at a time; but for those that are held.
+    fn expire_changed(&self, before: &View, after: &View, held: Option<&HashSet<Ino>>) {
+        let told = |folder| !held.is_some_and(|held| held.contains(&folder)) && self.remembered.is_given(folder);
+        let dirs: Vec<DirId> = before.dirs().filter(|dir| told(before.ino(Node::Dir(*dir)))).collect();
         let failed = dirs.par_iter().with_max_len(1).filter_map(|&dir| {
             let folder = before.ino(Node::Dir(dir));
             let (mut names, mut failed): (Vec<Vec<u8>>, _) = (Vec::new(), None);
@@ -182,21 +194,47 @@ impl Kernel {
         }
         failed
     }
-}
 
-impl Invalidate for Kernel {
-    fn view_changed(&self, before: &View, after: &View) {
-        self.expire_changed(before, after);
+    /// Tells, and sees to it that no answer from before undoes it.
+    fn tell_for_good(&self, tell: impl Fn()) {
+        tell();
         let undone = self.remembered.may_be_undone();
         if !undone && self.remembered.expired() < EXPIRED_MAX {
             return;
         }
-        if self.has_epochs.load(Ordering::Acquire) && self.next_epoch() {
-            self.remembered.all_forgotten();
-        } else if undone {
+        if !self.call_all_back() && undone {
             std::thread::sleep(SETTLES);
-            self.expire_changed(before, after);
+            tell();
         }
+    }
+}
+
+impl Invalidate for Kernel {
+    fn view_changed(&self, before: &View, after: &View) {
+        self.tell_for_good(|| self.expire_changed(before, after, None));
+    }
+
+    fn view_changed_but(&self, before: &View, after: &View, held: &HashSet<Ino>) {
+        self.tell_for_good(|| self.expire_changed(before, after, Some(held)));
+    }
+
+    fn names_changed(&self, names: &[(Ino, Vec<u8>)]) {
+        self.tell_for_good(|| {
+            for (folder, name) in names {
+                if let Some(error) = self.expire_names(*folder, std::slice::from_ref(name)) {
+                    log::error!("the kernel was not told of a name that has changed, an old one may be seen: {error}");
+                }
+            }
+        });
+    }
+
+    fn call_all_back(&self) -> bool {
+        if !self.has_epochs.load(Ordering::Acquire) {
+            return false;
+        }
+        // First: what somebody else tells from here on is kept in mind.
+        self.remembered.all_forgotten();
+        self.next_epoch()
     }
 
     /// Where somebody holds the one before open, what comes is shown under a number of its own, and whoever looks at the

@@ -132,6 +132,8 @@ pub struct MountOptions {
     pub vocabulary: Vocabulary,
     /// The rules that hold where none were ever saved; none where those are the usual ones.
     pub first_rules: Option<String>,
+    /// Who says so where a sample is moved; none where that is not known.
+    pub user: Option<String>,
     /// What runs the model, in words.
     pub backend: String,
     /// How many files are heard at a time.
@@ -217,7 +219,7 @@ impl Mounted {
     /// As [`MountError`] tells; nothing stays mounted then.
     pub fn start(options: MountOptions) -> Result<Self, MountError> {
         let MountOptions { allow_other, without_open, .. } = options;
-        let MountOptions { root, at, store, ensemble, vocabulary, first_rules, backend, .. } = options;
+        let MountOptions { root, at, store, ensemble, vocabulary, first_rules, user, backend, .. } = options;
         let MountOptions { threads, algorithm, report, .. } = options;
         let facts = Facts {
             archive: root.path().to_owned(),
@@ -226,6 +228,7 @@ impl Mounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
             first_rules,
+            user,
         };
         let keeper = Keeper::load(Arc::clone(&root), Arc::clone(&store), Arc::clone(&ensemble), vocabulary, facts)?;
         let shared = keeper.shared();

@@ -25,6 +25,8 @@ pub struct Facts {
     pub features: String,
     /// The rules that hold where none were ever saved; none where that is the template.
     pub first_rules: Option<String>,
+    /// Who says so where a sample is moved; none where that is not known.
+    pub user: Option<String>,
 }
 
 /// How indexing is getting on.

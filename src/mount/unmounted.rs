@@ -61,6 +61,7 @@ impl Unmounted {
             model: ensemble.id().to_owned(),
             features: ensemble.leading().description().features.clone(),
             first_rules: None,
+            user: None,
         };
         let loaded = Keeper::load(Arc::clone(&root), store, ensemble, vocabulary, facts)?;
         let shared = loaded.shared();

@@ -98,7 +98,11 @@ impl Mount {
         if config.exists() {
             command.arg("--config").arg(config);
         }
-        command.env("RUST_LOG", "drumfs=info").env("XDG_DATA_HOME", self.data()).stdin(Stdio::null());
+        command
+            .env("RUST_LOG", "drumfs=info")
+            .env("XDG_DATA_HOME", self.data())
+            .env("USER", "mover")
+            .stdin(Stdio::null());
         command
     }
 

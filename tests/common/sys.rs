@@ -36,6 +36,8 @@ calls! {
     link(from, path;) libc::link(from, path);
     /// rename(2)
     rename(from, to;) libc::rename(from, to);
+    /// renameat2(2) with RENAME_NOREPLACE
+    rename_no_replace(from, to;) libc::renameat2(libc::AT_FDCWD, from, libc::AT_FDCWD, to, libc::RENAME_NOREPLACE);
     /// renameat2(2) with RENAME_EXCHANGE
     exchange(a, b;) libc::renameat2(libc::AT_FDCWD, a, libc::AT_FDCWD, b, libc::RENAME_EXCHANGE);
     /// chmod(2)

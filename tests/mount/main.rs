@@ -17,6 +17,7 @@ mod layout;
 mod lifecycle;
 mod listing;
 mod model;
+mod moves;
 mod names;
 mod originals;
 mod overrides;

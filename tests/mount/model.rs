@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::common::mount::{Mount, new_dir, put};
 use crate::common::peer::Peer;
 use crate::common::sounds::wav_of;
+use crate::common::sys;
 
 const PACKS: usize = 3;
 const FOLDERS: [&str; 3] = ["A", "B", "C/D"];
@@ -51,6 +52,8 @@ enum Op {
     Replace(usize),
     Remove(usize),
     Move(usize, usize),
+    /// Moved in the mount, to the folder of a label.
+    Drag(usize, usize),
     Hold(usize),
     HoldFolder(usize),
     LetGo,
@@ -73,6 +76,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => file.clone().prop_map(Op::Replace),
         1 => file.clone().prop_map(Op::Remove),
         1 => (file.clone(), 0..PACKS).prop_map(|(file, pack)| Op::Move(file, pack)),
+        4 => (file.clone(), 0..LABELS.len()).prop_map(|(file, label)| Op::Drag(file, label)),
         3 => file.prop_map(Op::Hold),
         3 => (0..FOLDERS.len()).prop_map(Op::HoldFolder),
         2 => Just(Op::LetGo),
@@ -247,6 +251,19 @@ impl World {
                 let bytes = self.files.remove(&path).unwrap();
                 self.files.insert(to, bytes);
                 self.mount.rescan();
+            }
+            Op::Drag(number, label) => {
+                let shown = self.shown();
+                let Some((at, path)) = shown.iter().nth(number % shown.len().max(1)) else { return };
+                let to = self.mount.path(LABELS[*label]).join(at.rsplit('/').next().unwrap());
+                let done = sys::rename(&self.mount.path(at), &to);
+                let bytes = self.files[path].clone();
+                if self.said.get(&bytes) == Some(label) {
+                    assert!(matches!(done, 0 | libc::EROFS), "it is there already: {done}");
+                } else {
+                    assert_eq!(done, 0, "{at} to {}", to.display());
+                    self.said.insert(bytes, *label);
+                }
             }
             Op::Hold(number) => {
                 let shown = self.shown();

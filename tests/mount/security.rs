@@ -23,7 +23,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Whether several users can be made: else the test is passed over with a note, and fails in CI.
-fn users_can_be_made() -> bool {
+pub fn users_can_be_made() -> bool {
     if !is_root() {
         assert!(std::env::var_os("CI").is_none(), "several users need root");
         eprintln!("passed over: several users need root");

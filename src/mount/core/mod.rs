@@ -27,7 +27,7 @@ use super::listings::Listings;
 use super::passthrough::{Backing, IoModes, Reading, Register};
 use super::permissions::Permissions;
 use super::remembered::Remembered;
-use super::{overrides, status};
+use super::{moves, overrides, status};
 use crate::archive::ArchiveRoot;
 use crate::view::{DirId, Generated, Ino, Node, View, control_ino};
 
@@ -295,14 +295,19 @@ impl Core {
         Err(if writable { FsError::NotSupported } else { FsError::ReadOnly })
     }
 
-    /// Whether a file or folder may be read, written (`write`) or run (`execute`).
+    /// Whether a file or folder may be read, written (`write`) or run (`execute`). Folders that samples may be moved into
+    /// or out of can be written to, as far as that goes.
     ///
     /// # Errors
     /// [`FsError::ReadOnly`] or [`FsError::NotPermitted`].
     pub fn access(&self, ino: Ino, write: bool, execute: bool) -> Result<(), FsError> {
         let attr = self.getattr(ino)?;
         let takes_writes = match attr.kind {
-            Kind::Folder => ino == control_ino(),
+            // File managers ask before they move something.
+            Kind::Folder => {
+                let view = self.shared.view();
+                ino == control_ino() || view.dir_by_ino(ino).is_some_and(|dir| moves::takes_moves(&view, dir))
+            }
             Kind::File => attr.perm & 0o200 != 0,
         };
         if write && !takes_writes {

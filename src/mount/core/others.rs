@@ -45,6 +45,15 @@ impl Core {
         Eyes(judge)
     }
 
+    /// Whether somebody may say anything of samples: who mounted, and root.
+    ///
+    /// # Errors
+    /// [`FsError::NotPermitted`].
+    pub fn lets_change(&self, asker: Asker) -> Result<(), FsError> {
+        let stranger = self.permissions.as_ref().is_some_and(|permissions| !permissions.trusts(asker));
+        if stranger { Err(FsError::NotPermitted) } else { Ok(()) }
+    }
+
     /// Whether somebody may have the file that was just opened for them. The one that was opened is asked, not its
     /// name; it is closed where they may not.
     ///

@@ -1,15 +1,18 @@
-//! Writing, making, removing and renaming in `_control`: the only folder where that is possible.
+//! Writing, making, removing and renaming in `_control`, the only folder where that is possible; and moves of samples
+//! from one class folder to another, which are overrides.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::{Core, OpenHow, Opened, scratch_attr};
+use crate::archive::discover::mtime_ns;
 use crate::mount::attr::Attr;
 use crate::mount::control::{Draft, MAX_LEN, Scratch};
 use crate::mount::errno::FsError;
 use crate::mount::handles::Handle;
 use crate::mount::indexer::Request;
-use crate::mount::keeper::Message;
+use crate::mount::keeper::{Message, MoveRequest};
+use crate::mount::moves::{self, Move, Route};
 use crate::mount::overrides;
 use crate::rules::Rules;
 use crate::store::Word;
@@ -243,7 +246,8 @@ impl Core {
     }
 
     /// Gives a file in `_control` another name. A file renamed over rules.yml is put in force; where it is refused,
-    /// nothing is renamed.
+    /// nothing is renamed. Elsewhere a sample is moved from one class folder to another, which says what it is: when it
+    /// is answered, that is on the disk and shown.
     pub fn rename(
         self: &Arc<Self>,
         from: (Ino, &[u8]),
@@ -251,6 +255,14 @@ impl Core {
         no_replace: bool,
         answer: impl FnOnce(Result<(), FsError>) + Send + 'static,
     ) {
+        if from.0 != control_ino() && to.0 != control_ino() {
+            // What can't be is answered here: whoever waits for the keeper holds the locks of both folders.
+            let route = Route { from: from.into(), to: to.into() };
+            return match moves::plan(&self.shared.view(), &route).and_then(|planned| self.is_as_heard(&planned)) {
+                Ok(()) => self.keeper.move_sample(MoveRequest { route, answer: Box::new(answer) }),
+                Err(error) => answer(Err(error)),
+            };
+        }
         match self.rename_now(from, to, no_replace) {
             Ok(Renamed::Done) => answer(Ok(())),
             Ok(Renamed::Over(file, source)) => {
@@ -275,6 +287,20 @@ impl Core {
                 }
             }
             Err(error) => answer(Err(error)),
+        }
+    }
+
+    /// Whether an original is still what was heard: what is said of it is said of that content.
+    fn is_as_heard(&self, planned: &Move) -> Result<(), FsError> {
+        let view = self.shared.view();
+        let Some((_, known)) = view.catalogue().by_path(&planned.path) else { return Err(FsError::NotFound) };
+        match self.root.open_with_metadata(&planned.path) {
+            Ok((_, now)) if (now.len(), mtime_ns(&now)) != (known.size, known.mtime_ns) => {
+                self.ask(Request::Touch(vec![planned.path.to_vec()]));
+                Err(FsError::BeingHeard)
+            }
+            // One that can't be reached is still known.
+            _ => Ok(()),
         }
     }
 

@@ -1,18 +1,24 @@
 //! The keeper: the one thread that changes what is shown.
 //!
 //! Rules, overrides and what was heard come to it as messages, one after another. For each it writes what must
-//! survive, makes the next view, swaps it, tells the kernel, and then answers. So no change is ever seen half, and
-//! whoever was answered finds it done.
+//! survive, makes the next view, swaps it, has the kernel told, and then answers. So no change is ever seen half, and
+//! whoever was answered finds it done. Moves come by a way of their own, and are answered also while the kernel is being
+//! told of something else: see `moving`.
 
-use std::collections::{HashMap, HashSet};
+mod moving;
+mod telling;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, unbounded};
 
+pub(super) use self::moving::MoveRequest;
+use self::telling::{Teller, Telling};
 use super::errno::FsError;
 use super::notify::Invalidate;
 use super::passthrough::identity;
@@ -112,6 +118,13 @@ pub struct Keeper {
     store: Arc<Store>,
     ensemble: Arc<Ensemble>,
     kernel: Arc<dyn Invalidate>,
+    /// The thread that tells the kernel; none before the keeper was started.
+    teller: Option<Teller>,
+    /// Whether something is being told.
+    telling: bool,
+    /// What is to be told when that is done.
+    untold: VecDeque<Telling>,
+    moves: Receiver<MoveRequest>,
     router: Arc<Router>,
     labels: Arc<[String]>,
     catalogue: Arc<Catalogue>,
@@ -136,6 +149,13 @@ pub struct Keeper {
 #[derive(Debug, Clone)]
 pub struct KeeperHandle {
     sender: Sender<Message>,
+    moves: Sender<MoveRequest>,
+}
+
+/// What is sent to a keeper.
+pub(super) struct Inbox {
+    messages: Receiver<Message>,
+    moves: Receiver<MoveRequest>,
 }
 
 impl KeeperHandle {
@@ -157,6 +177,13 @@ impl KeeperHandle {
                 | Message::Known { .. }
                 | Message::Stop => {}
             }
+        }
+    }
+
+    /// Has a sample moved.
+    pub(super) fn move_sample(&self, request: MoveRequest) {
+        if let Err(refused) = self.moves.send(request) {
+            (refused.into_inner().answer)(Err(FsError::Ending));
         }
     }
 
@@ -269,6 +296,10 @@ impl Keeper {
             store,
             ensemble,
             kernel: Arc::new(super::notify::NoKernel),
+            teller: None,
+            telling: false,
+            untold: VecDeque::new(),
+            moves: never(),
             router,
             labels,
             catalogue,
@@ -292,48 +323,51 @@ impl Keeper {
     }
 
     /// A channel to a keeper that is not running yet.
-    pub(super) fn channel() -> (KeeperHandle, Receiver<Message>) {
-        let (sender, receiver) = unbounded();
-        (KeeperHandle { sender }, receiver)
+    pub(super) fn channel() -> (KeeperHandle, Inbox) {
+        let ((sender, messages), (mover, moves)) = (unbounded(), unbounded());
+        (KeeperHandle { sender, moves: mover }, Inbox { messages, moves })
     }
 
     /// Starts the thread. It ends after [`KeeperHandle::stop`], having done everything that was sent before.
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub(super) fn start(
-        mut self,
-        kernel: Arc<dyn Invalidate>,
-        receiver: Receiver<Message>,
-    ) -> std::io::Result<JoinHandle<()>> {
+    pub(super) fn start(mut self, kernel: Arc<dyn Invalidate>, inbox: Inbox) -> std::io::Result<JoinHandle<()>> {
+        self.teller = Some(Teller::start(Arc::clone(&kernel))?);
         self.kernel = kernel;
-        std::thread::Builder::new().name("keeper".to_owned()).spawn(move || self.run(&receiver))
+        self.moves = inbox.moves;
+        std::thread::Builder::new().name("keeper".to_owned()).spawn(move || self.run(&inbox.messages))
     }
 
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
-            let waiting = !self.pending.is_empty() || !self.removed.is_empty();
-            let message = if waiting {
-                let patience = SHOW_AFTER.max(self.last_build * 8);
-                match receiver.recv_timeout(patience.saturating_sub(self.last_swap.elapsed())) {
-                    Err(RecvTimeoutError::Timeout) => {
+            let waiting = self.has_news();
+            let patience = SHOW_AFTER.max(self.last_build * 8).saturating_sub(self.last_swap.elapsed());
+            let late = match (waiting, self.is_untidy) {
+                (true, _) => after(patience),
+                (false, true) => after(AT_REST),
+                (false, false) => never(),
+            };
+            let moves = self.moves.clone();
+            let message = select! {
+                recv(late) -> _ => {
+                    if waiting {
                         self.or_log(Self::show);
-                        continue;
-                    }
-                    result => result.ok(),
-                }
-            } else if self.is_untidy {
-                match receiver.recv_timeout(AT_REST) {
-                    Err(RecvTimeoutError::Timeout) => {
+                    } else {
                         // The view before, and what it took to make this one.
                         crate::memory::give_back();
                         self.is_untidy = false;
-                        continue;
                     }
-                    result => result.ok(),
+                    continue;
                 }
-            } else {
-                receiver.recv().ok()
+                recv(moves) -> request => {
+                    match request {
+                        Ok(request) => self.take_move(request),
+                        Err(_) => self.moves = never(),
+                    }
+                    continue;
+                }
+                recv(receiver) -> message => message.ok(),
             };
             match message {
                 Some(Message::Stop) | None => {
@@ -404,12 +438,28 @@ impl Keeper {
         }
     }
 
-    /// Makes the next view out of what has come in, swaps it and tells the kernel.
-    fn show(&mut self) {
-        if !self.pending.is_empty() || !self.removed.is_empty() {
+    /// Whether something has come in that is not shown yet.
+    fn has_news(&self) -> bool {
+        !self.pending.is_empty() || !self.removed.is_empty()
+    }
+
+    /// Takes what has come in into the catalogue.
+    fn take_in(&mut self) {
+        if self.has_news() {
             let (pending, removed) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.removed));
             self.catalogue = Arc::new(self.catalogue.with(pending, removed));
         }
+    }
+
+    /// Makes the next view out of what has come in, swaps it and tells the kernel.
+    fn show(&mut self) {
+        let view = self.make_view();
+        self.swap(view);
+    }
+
+    /// Makes the next view out of what has come in.
+    fn make_view(&mut self) -> View {
+        self.take_in();
         let started = Instant::now();
         let before = self.shared.view();
         let overrides = self.shared.overrides.read().unwrap_or_else(PoisonError::into_inner);
@@ -426,7 +476,7 @@ impl Keeper {
         .build();
         drop(overrides);
         self.last_build = started.elapsed();
-        self.swap(view);
+        view
     }
 
     /// Takes up calibrations, and what was learnt, that changed on disk. What is refused leaves what is in force.
@@ -467,7 +517,7 @@ impl Keeper {
         let after = Arc::new(view);
         let before = self.shared.view.swap(Arc::clone(&after));
         let started = Instant::now();
-        self.kernel.view_changed(&before, &after);
+        self.tell(Box::new(move |kernel| kernel.view_changed(&before, &after)));
         self.times.notify = started.elapsed();
         *self.shared.change.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.times);
         self.last_swap = Instant::now();
@@ -505,6 +555,13 @@ impl Keeper {
     }
 
     fn take_overrides(&mut self, words: &[Word]) -> Result<(), FsError> {
+        self.say(words)?;
+        self.show();
+        Ok(())
+    }
+
+    /// Stores words; the next view has them.
+    fn say(&mut self, words: &[Word]) -> Result<(), FsError> {
         let done = self.store.set_overrides(words)?;
         let mut overrides = self.shared.overrides.write().unwrap_or_else(PoisonError::into_inner);
         for (hash, said) in done {
@@ -513,13 +570,11 @@ impl Keeper {
                 None => overrides.remove(&hash),
             };
         }
-        drop(overrides);
-        self.show();
         Ok(())
     }
 
     fn tell_known(&mut self, answer: &Sender<(Arc<Catalogue>, Arc<Ensemble>)>) {
-        if !self.pending.is_empty() || !self.removed.is_empty() {
+        if self.has_news() {
             self.show();
         }
         let mut catalogue = Arc::clone(&self.catalogue);
@@ -565,13 +620,14 @@ impl Keeper {
     }
 
     /// An original is about to be shown that may have replaced another, which somebody may hold open.
-    fn make_way(&self, path: &[u8]) {
+    fn make_way(&mut self, path: &[u8]) {
         let view = self.shared.view();
-        if let Some((id, _)) = view.catalogue().by_path(path) {
-            self.kernel.sample_changes(&view, id, &|| {
-                self.root.open_with_metadata(path).ok().map(|(_, metadata)| identity(&metadata))
-            });
-        }
+        let Some((id, _)) = view.catalogue().by_path(path) else { return };
+        let (root, path) = (Arc::clone(&self.root), path.to_vec());
+        self.tell(Box::new(move |kernel| {
+            let original = || root.open_with_metadata(&path).ok().map(|(_, metadata)| identity(&metadata));
+            kernel.sample_changes(&view, id, &original);
+        }));
     }
 
     /// Whether what was heard is of an older content than the one that a program has been shown since: then the newer
