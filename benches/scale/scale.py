@@ -175,7 +175,7 @@ def measure(args):
                                stdout=subprocess.PIPE, check=True).stdout)
     engines = [engine for engine in ENGINES if engine in args.only]
     result = {"machine": common.machine(drumfs, args.archive), "files": files, "jobs": args.jobs, "rounds": [],
-              "killed": {}}
+              "killed": {}, "differs": []}
     with common.scratch(args.work) as work:
         for number in range(args.rounds):
             seconds, cpu = {}, {}
@@ -195,13 +195,17 @@ def measure(args):
                 if engine != "index":
                     found = lines_of(engine, args, drumfs, os.path.join(work, f"{engine}-{number}"))
                     if not filecmp.cmp(reference, found, shallow=False):
-                        sys.exit(f"{engine} does not say what the index says: diff {reference} {found}")
+                        lines = [set(open(name, "rb")) for name in (reference, found)]
+                        result["differs"].append(f"{engine}: {len(lines[0] ^ lines[1])} lines, such as "
+                                                 f"{min(lines[0] ^ lines[1])[:3000]!r}")
+                        say(result["differs"][-1])
+            result["rounds"].append({"seconds": seconds, "cpu_seconds": cpu})
+            common.write_json(args.json, result)
             if number == 0 and len(engines) > 1:
                 records = os.path.join(work, f"{engines[-1]}-0", "index.jsonl")
                 result["import_off_by"] = import_and_compare(args, drumfs, records, reference, work)
             for engine in engines:
                 shutil.rmtree(os.path.join(work, f"{engine}-{number}"))
-            result["rounds"].append({"seconds": seconds, "cpu_seconds": cpu})
     result["load_at_end"] = round(os.getloadavg()[0], 2)
     return result
 
@@ -272,6 +276,8 @@ def main():
         args.only = {"index", *args.only}
         result = measure(args)
         common.write_json(args.json, result)
+        if result["differs"]:
+            sys.exit("not all say what the index says")
     say(json.dumps(result["machine"]))
     say(f"{len(result['rounds'])} rounds; in each of them all said the same; after an import numbers were off by "
         f"{result.get('import_off_by', 0):.1e} at most")
