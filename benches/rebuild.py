@@ -3,8 +3,10 @@
 
 Makes an archive of small files with names that occur once, and an index.jsonl of it; nothing is listened to. In each
 round everything is run once, every second round in the opposite order: links and copies by drumfs and by the old steps
-(benches/old_rebuild.py), `cp -a` of the archive, a second run that has nothing to do, and --undo. Before each the disk
-is done with what was written before (sync). The old steps put all files of a label into one folder: so does drumfs with
+(benches/old_rebuild.py), `cp -a` of the archive, and a second run that has nothing to do; --undo is timed when all else
+is done. Before each the disk is done with what was written before (sync), and nothing is removed before the end: ext4
+without a journal takes ten times as long to make files where many were removed within the last minutes. So there has to
+be room for 6 copies of the archive a round. The old steps put all files of a label into one folder: so does drumfs with
 --layout flat, which is timed as well as the layout of the archive.
 
 A time is that of the whole process, with its start and the reading of the index. `cp -a` reads no index and writes no
@@ -17,7 +19,6 @@ log. The target of a ratio is a median of ratios within a round.
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ import time
 import common
 
 LABELS = ["Kick", "Snare", "Hihat", "Crash", "Ride", "Tom", "misc"]
+UNDO = "drumfs --undo of symlinks"
 OLD = os.path.join(common.HERE, "old_rebuild.py")
 
 
@@ -62,24 +64,26 @@ def run(command):
 class Bench:
     def __init__(self, arguments, work):
         self.program = common.drumfs_binary(arguments.drumfs)
-        self.work, self.files = work, arguments.files
+        self.work, self.files, self.trees, self.links = work, arguments.files, 0, []
         self.archive = os.path.join(work, "archive")
         self.index = os.path.join(work, "index.jsonl")
         os.mkdir(self.archive)
         make(self.archive, arguments.files, arguments.size, self.index)
 
     def out(self):
-        out = os.path.join(self.work, "out")
-        shutil.rmtree(out, ignore_errors=True)
-        return out
+        self.trees += 1
+        return os.path.join(self.work, f"out-{self.trees}")
 
     def drumfs(self, out, *options):
         seconds, printed = run([self.program, "rebuild", "--index", self.index, "--out", out, "--json", *options])
         return seconds, json.loads(printed)
 
     def first(self, *options):
-        seconds, said = self.drumfs(self.out(), *options)
+        out = self.out()
+        seconds, said = self.drumfs(out, *options)
         assert said["put"] == self.files, said
+        if options == ("--link", "symlink"):
+            self.links.append(out)
         return seconds
 
     def again(self, *options):
@@ -97,9 +101,7 @@ class Bench:
         assert said["put"] + said["moved"] == self.files, said
         return seconds
 
-    def undo(self, *options):
-        out = self.out()
-        self.drumfs(out, *options)
+    def undo(self, out):
         seconds, printed = run([self.program, "rebuild", "--undo", "--out", out, "--json"])
         assert json.loads(printed)["removed"] == self.files and not os.path.exists(out), printed
         return seconds
@@ -119,7 +121,6 @@ class Bench:
             ("drumfs --link symlink", lambda: self.first("--link", "symlink")),
             ("drumfs --link symlink, flat", lambda: self.first("--link", "symlink", *flat)),
             ("drumfs --link symlink, again", lambda: self.again("--link", "symlink")),
-            ("drumfs --undo of symlinks", lambda: self.undo("--link", "symlink")),
             ("old pipeline, hardlink", lambda: self.old("hardlink")),
             ("drumfs --link hard", lambda: self.first("--link", "hard")),
             ("cp -a", self.cp),
@@ -143,6 +144,8 @@ def measure(arguments):
                 seconds[name] = what()
                 common.say(f"round {number + 1}: {name}: {seconds[name]:.2f} s, {arguments.files / seconds[name]:,.0f}/s")
             report["rounds"].append({name: seconds[name] for name, _ in rows})
+        for round, out in zip(report["rounds"], bench.links):
+            round[UNDO] = bench.undo(out)
         return report
 
 

@@ -20,6 +20,7 @@ pub(crate) mod calendar;
 pub mod classify;
 pub mod cli;
 pub mod config;
+pub(crate) mod csv_lines;
 pub mod duplicates;
 pub mod exchange;
 pub mod index;

@@ -80,6 +80,14 @@ pub fn keep_private() {
     _ = SHELL_UMASK.compare_exchange(UNCHANGED, before, Ordering::Relaxed, Ordering::Relaxed);
 }
 
+/// Gives files that this process makes from now on the rights again that the shell gives them.
+pub fn keep_no_longer_private() {
+    let before = SHELL_UMASK.swap(UNCHANGED, Ordering::Relaxed);
+    if before != UNCHANGED {
+        swap_umask(before);
+    }
+}
+
 /// The rights that the shell takes from new files, whatever this process keeps for itself.
 pub fn shell_umask() -> u32 {
     match SHELL_UMASK.load(Ordering::Relaxed) {

@@ -11,9 +11,10 @@ use super::export::{format_of, read_labels};
 use super::progress::Counting;
 use super::records::labels_of;
 use super::{Failure, Global, Outcome, output, overrides};
-use crate::archive::{ArchiveRoot, ContentHash};
+use crate::archive::ArchiveRoot;
 use crate::exchange::import::{Imported, Importer, OLDER};
-use crate::exchange::rows::{LabelRow, read_hashes, read_labels as read_rows};
+use crate::exchange::rows::{LabelRow, read_labels as read_rows};
+use crate::exchange::seen::{Seen, compare};
 use crate::exchange::{BadLines, Format, IndexReader};
 use crate::store::{Store, StoreError};
 
@@ -167,8 +168,8 @@ fn tell(args: &ImportArgs, ear: &Ear, file: &Path, done: &Imported) -> Result<()
     }
     if let Some(algorithm) = done.other_algorithm {
         output::tell(format_args!(
-            "  contents are named by {algorithm} there and by {} here: put `hash_algorithm: {algorithm}` into config.yml \
-             before the next pass, or overrides that name them by {algorithm} will not find them",
+            "  contents are named by {algorithm} there and by {} here, which the next pass does. What was said of them until \
+             then goes with them; for files of overrides that come later put `hash_algorithm: {algorithm}` into config.yml",
             ear.algorithm().name()
         ));
     }
@@ -189,33 +190,19 @@ struct DoneSeen<'a> {
 /// seen_hashes.txt says which contents the older pipeline had heard, and nothing of what it heard: it was its reason to
 /// pass them over. Here the store itself knows that.
 fn seen(args: &ImportArgs, store: &Store, file: &Path, bad: &mut BadLines) -> Result<(), Failure> {
-    let mut here: std::collections::HashMap<ContentHash, bool> = std::collections::HashMap::new();
-    let hashes = read_hashes(file, bad, &mut |hash| {
-        here.insert(hash, false);
-    })?;
-    let heard = here.keys().copied().collect::<Vec<_>>();
-    let mut known = 0;
-    for hash in &heard {
-        known += u64::from(store.is_heard(hash)?);
-    }
-    for sample in store.samples() {
-        if let Some(is_here) = sample?.1.hash.and_then(|hash| here.get_mut(&hash)) {
-            *is_here = true;
-        }
-    }
-    let here = here.values().filter(|is_here| **is_here).count() as u64;
+    let Seen { hashes, here, heard } = compare(file, store, bad)?;
     if args.json {
-        return Ok(output::json(&DoneSeen { file, hashes, here, heard: known, bad_lines: bad.count() })?);
+        return Ok(output::json(&DoneSeen { file, hashes, here, heard, bad_lines: bad.count() })?);
     }
     output::line(format_args!(
-        "{}: {hashes} contents were heard before; {here} of them are in the store, of {known} it is known what was heard",
+        "{}: {hashes} contents were heard before; {here} of them are in the store, of {heard} it is known what was heard",
         file.display()
     ))?;
-    if known < hashes {
+    if heard < hashes {
         output::tell(format_args!(
             "  the list has no labels: import the index.jsonl of the runs that heard the other {}, or let `drumfs index` \
              hear them",
-            hashes - known
+            hashes - heard
         ));
     }
     Ok(())

@@ -89,7 +89,7 @@ pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure>
             Progress::Recorded(updates) => {
                 bar.heard(updates.iter().filter(|update| !update.entry.missing).count() as u64)
             }
-            Progress::Moved(_) => {}
+            Progress::Moved(_) | Progress::Followed(_) => {}
         }
     });
     bar.finish();

@@ -13,6 +13,7 @@ use super::known::Known;
 use super::progress::PassBar;
 use super::{Failure, Global, Outcome, output, rules};
 use crate::archive::{ArchiveRoot, ContentHash};
+use crate::classify::places::keep_no_longer_private;
 use crate::mount::platform;
 use crate::overrides::elsewhere::{self, Elsewhere};
 use crate::overrides::{self, Contents, Labels, Names};
@@ -172,23 +173,13 @@ fn labels(args: &RebuildArgs) -> &[String] {
     if args.allow_all { &[] } else { &args.labels }
 }
 
-/// Runs `work`, and lets new files have the permissions that the shell says: the store's are its owner's alone.
-fn umask_kept<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: umask has no preconditions. Nothing else makes files meanwhile.
-    let umask = unsafe { libc::umask(0o077) };
-    // SAFETY: the same.
-    unsafe { libc::umask(umask) };
-    let done = work();
-    // SAFETY: the same.
-    unsafe { libc::umask(umask) };
-    done
-}
-
 /// The view that a mount would show, narrowed as asked.
 fn of_store(global: &Global, ear: &Ear, root: ArchiveRoot, args: &RebuildArgs) -> Result<Source, Failure> {
     let store = context::store_folder(global, &ear.config, &root)?;
     let out = check(args, &[root.path().to_owned()], Some(&store))?;
-    let Known { catalogue, mut overrides, rules: in_force, from, .. } = umask_kept(|| Known::read(global, ear, &root))?;
+    let Known { catalogue, mut overrides, rules: in_force, from, .. } = Known::read(global, ear, &root)?;
+    // The store's files are its owner's alone, and those of the tree as the shell says.
+    keep_no_longer_private();
     // What a mount wants next is free.
     drop(from);
     let mut rules = rules::rules(ear, in_force.as_deref(), args.rules.as_deref())?;

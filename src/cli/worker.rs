@@ -24,7 +24,8 @@ use crate::worker::{Answerer, Form, Input, Options, Shard, listed, run as answer
 /// features. No store is made or needed. Engines that spread lists over processes and machines run it: docs/scale.md.
 ///
 /// Ctrl-C and SIGTERM stop it cleanly: what was taken from the list is answered. Exit codes: 0 where every line was
-/// answered, whatever the answers are; 1 where it was stopped or could not go on.
+/// answered, whatever the answers are; 1 where it was stopped or could not go on; with --list 3 where a folder could not be
+/// looked at, 0 where all were.
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
     /// The archive's folder: paths are relative to it, and nothing outside it is opened [default: the current folder]

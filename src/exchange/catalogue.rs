@@ -1,11 +1,12 @@
 //! The records of a store, one after the other, as the mount would show them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::record::Record;
+use super::twins::Twins;
 use crate::archive::ContentHash;
 use crate::classify::Ensemble;
 use crate::index::record::RecordContext;
@@ -40,23 +41,19 @@ impl Source<'_> {
     pub fn read<E: From<StoreError>>(&self, mut each: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
         let mut entries = self.store.known();
         // Of equal contents the first path in order is shown.
-        let mut shown: HashSet<ContentHash> = HashSet::new();
+        let mut twins = self.router.hide_duplicates().then(|| Twins::of(self.store)).transpose()?;
         loop {
             let chunk = entries.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
             if chunk.is_empty() {
                 return Ok(());
             }
-            let is_twin: Vec<bool> = chunk.iter().map(|known| self.is_twin(known, &mut shown)).collect();
+            let twin = |known: &Known| twins.as_mut().map_or(Ok(false), |twins| twins.is_one(&known.path));
+            let is_twin = chunk.iter().map(twin).collect::<Result<Vec<bool>, StoreError>>()?;
             let one = |(known, is_twin): (&Known, &bool)| self.record(known, *is_twin);
             let records: Result<Vec<_>, StoreError> =
                 chunk.par_iter().zip(&is_twin).with_min_len(64).map(one).collect();
             records?.into_iter().flatten().try_for_each(&mut each)?;
         }
-    }
-
-    fn is_twin(&self, known: &Known, shown: &mut HashSet<ContentHash>) -> bool {
-        let hidden = self.router.hide_duplicates() && !known.entry.missing;
-        hidden && known.entry.hash.is_some_and(|hash| !shown.insert(hash))
     }
 
     fn record(&self, known: &Known, is_twin: bool) -> Result<Option<Record>, StoreError> {
@@ -78,10 +75,8 @@ impl Source<'_> {
             router: self.router,
             labels,
             model: imported.as_ref().map_or(self.ensemble.id(), |(model, _)| model),
-            features: match imported {
-                Some(_) => "",
-                None => &self.ensemble.leading().description().features,
-            },
+            // Indexes of other models do not say what theirs were given.
+            features: imported.is_none().then_some(&self.ensemble.leading().description().features[..]),
         };
         // What it would be in index.jsonl, so that both say the same.
         Ok(Record::parse(&context.line(&sample, assigned)).ok())

@@ -18,9 +18,11 @@ pub mod quantized;
 pub mod reader;
 pub mod record;
 pub mod rows;
+pub mod seen;
 mod sort;
 mod table;
 mod text;
+mod twins;
 pub mod write;
 
 pub use aggregate::{Age, Aggregated, Aggregator};

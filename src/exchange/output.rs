@@ -61,6 +61,17 @@ impl Output {
         Ok(Self { to: Some(To::Plain(BufWriter::with_capacity(1 << 18, file))), rename: None })
     }
 
+    /// Where what memory does not hold can be put aside: the folder of the file, or that of temporary files where what is
+    /// written has none.
+    pub fn folder(&self) -> PathBuf {
+        let of_file = self.rename.as_ref().and_then(|(_, path)| path.parent());
+        match of_file {
+            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            Some(folder) => folder.to_owned(),
+            None => std::env::temp_dir(),
+        }
+    }
+
     /// Writes what is left, syncs, and gives the file its name.
     ///
     /// # Errors

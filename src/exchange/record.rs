@@ -117,7 +117,7 @@ struct Parsed {
     hash_algorithm: Option<String>,
     size: Option<u64>,
     mtime: Option<Box<RawValue>>,
-    duration_sec: Option<f64>,
+    duration_sec: Option<Box<RawValue>>,
     #[serde(alias = "rms_db")]
     rms: Option<f32>,
     #[serde(alias = "spectral_centroid")]
@@ -242,11 +242,12 @@ impl Parsed {
         let form = if self.status.is_some() { Form::Drumfs } else { Form::Old };
         let floats = [self.rms, self.centroid_hz, self.rolloff_hz, self.gate_probability];
         let confidences = [self.conf_top1, self.assigned_confidence];
+        let duration_sec = self.duration_sec.as_deref().map(RawValue::get).map(double).transpose()?.flatten();
         let ranked = self.topk.0.iter().filter_map(|(_, probability)| *probability);
         let probs = self.probs.iter().flatten().filter_map(|probability| *probability);
         let mut all = floats.into_iter().chain(confidences).flatten().chain(ranked).chain(probs);
         // JSON has no numbers that are none, but some that are too large to be one here.
-        if !all.all(f32::is_finite) || self.duration_sec.is_some_and(|seconds| !seconds.is_finite()) {
+        if !all.all(f32::is_finite) || duration_sec.is_some_and(|seconds| !seconds.is_finite()) {
             return Err(LineError("a number is out of range".to_owned()));
         }
         let abs_path = self.abs_path.or(self.file).map(|path| path.0);
@@ -293,7 +294,7 @@ impl Parsed {
             (None, Some(_)) => Status::LoadError,
         };
         let sound = Sound {
-            duration_sec: self.duration_sec,
+            duration_sec,
             rms_dbfs: self.rms,
             centroid_hz: self.centroid_hz,
             rolloff_hz: self.rolloff_hz,
@@ -388,6 +389,16 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
+/// A JSON number as the double that is nearest to it, of which it comes again digit by digit: serde_json's own may be the
+/// next one. None for `null`.
+fn double(text: &str) -> Result<Option<f64>, LineError> {
+    match text {
+        "null" => Ok(None),
+        // What else Rust takes for a number (`inf`, `+1`) is no JSON.
+        text => text.parse().map(Some).map_err(|_| LineError(format!("`duration_sec` is no number: {text}"))),
+    }
+}
+
 /// The nanoseconds of a JSON number of seconds, exactly where it is written without an exponent and with nine decimals
 /// or fewer.
 fn nanoseconds(text: &str) -> Option<i64> {
@@ -417,6 +428,20 @@ mod tests {
         for none in ["", "1e300", "true", "\"1\"", "nan", "99999999999999999999"] {
             assert_eq!(nanoseconds(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_duration_comes_back_to_its_last_digit() {
+        for seconds in [0.4120181405895692_f64, 0.1, 1.0 / 3.0, 5e-324, 123_456.789_012_345_67] {
+            let line = format!(r#"{{"relative_path": "a", "duration_sec": {seconds:?}}}"#);
+            let record = Record::parse(line.as_bytes()).unwrap();
+            assert_eq!(record.sound.duration_sec.map(f64::to_bits), Some(seconds.to_bits()), "{seconds:?}");
+        }
+        let parse =
+            |said: &str| Record::parse(format!(r#"{{"relative_path": "a", "duration_sec": {said}}}"#).as_bytes());
+        assert_eq!(parse("null").unwrap().sound.duration_sec, None);
+        assert!(parse("\"x\"").unwrap_err().to_string().contains("duration_sec"));
+        assert!(parse("1e999").unwrap_err().to_string().contains("out of range"));
     }
 
     #[test]

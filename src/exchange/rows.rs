@@ -16,6 +16,7 @@ use super::columns::{LABEL, LABEL_WAS};
 use super::format::Format;
 use super::reader::{BadLines, is_gzip};
 use super::record::{LineError, from_hex};
+use crate::csv_lines::noted;
 
 /// What a row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,8 +178,9 @@ pub fn read_csv(path: &Path, mut input: impl BufRead, take: &mut Take<'_>) -> Re
     let start = input.fill_buf().map_err(|source| RowsError::Io { path: path.to_owned(), source })?;
     let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter)).unwrap_or(b',');
+    let (noted, mut lines) = noted(input);
     let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::Headers).from_reader(input);
+        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::Headers).from_reader(noted);
     let headers = reader.byte_headers().map_err(failed)?.clone();
     let name = |header: &[u8]| header.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(header).to_ascii_lowercase();
     let column = |wanted: &str| headers.iter().position(|header| name(header) == wanted.as_bytes());
@@ -200,7 +202,7 @@ pub fn read_csv(path: &Path, mut input: impl BufRead, take: &mut Take<'_>) -> Re
             Ok(false) => return Ok(()),
             Err(error) if error.is_io_error() => return Err(failed(error)),
             Err(error) => {
-                take(reader.position().line(), Err(LineError(error.to_string())));
+                take(lines.at(reader.position().byte()), Err(LineError(error.to_string())));
                 continue;
             }
         }
@@ -208,7 +210,7 @@ pub fn read_csv(path: &Path, mut input: impl BufRead, take: &mut Take<'_>) -> Re
         let text = |at| String::from_utf8_lossy(field(at)).into_owned();
         let some = |at| Some(text(at)).filter(|text| !text.is_empty());
         let label = text(Some(label_at));
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of(&record, reader.position().byte());
         if label.is_empty() {
             take(line, Ok(None));
             continue;

@@ -5,6 +5,7 @@ use std::io;
 use super::columns::{COLUMNS, Kind, LABEL, LABEL_WAS, Value};
 use super::output::Output;
 use super::record::Record;
+use super::sort::Sorter;
 use super::write::{Table, WriteOptions};
 use crate::index::Status;
 use crate::index::record::seconds;
@@ -147,18 +148,21 @@ impl Table for HfWriter {
     }
 }
 
-/// A manifest that says the same in the same bytes: nothing in it changes but where a file or its label does.
+/// A manifest that says the same in the same bytes: ordered by path, whatever order records come in, and nothing in it
+/// changes but where a file or its label does.
 pub struct ManifestWriter {
     csv: Csv,
     options: WriteOptions,
+    rows: Sorter,
 }
 
 impl ManifestWriter {
     /// Writes the names of the columns.
     pub fn new(output: Output, options: WriteOptions) -> io::Result<Self> {
+        let rows = Sorter::new(&output.folder());
         let mut csv = csv(output);
         csv.write_record(["path", LABEL, "kit", LABEL_WAS, "hash", "hash_algorithm", "size"])?;
-        Ok(Self { csv, options })
+        Ok(Self { csv, options, rows })
     }
 }
 
@@ -170,19 +174,26 @@ impl Table for ManifestWriter {
         let mut path = self.options.prefix.clone().unwrap_or_default().into_bytes();
         path.extend_from_slice(&record.sample.path);
         let hash = record.sample.hash;
-        self.csv.write_record([
-            &path[..],
+        let row: [&[u8]; 7] = [
+            &path,
             label.as_bytes(),
             SampleRef::from(&record.sample).pack(),
             label.as_bytes(),
-            hash.map(|hash| hash.to_hex()).unwrap_or_default().as_bytes(),
+            &hash.map(|hash| hash.to_hex().into_bytes()).unwrap_or_default(),
             hash.map(|hash| hash.algorithm().name()).unwrap_or_default().as_bytes(),
-            if record.has_stat { record.sample.size.to_string() } else { String::new() }.as_bytes(),
-        ])?;
+            &if record.has_stat { record.sample.size.to_string().into_bytes() } else { Vec::new() },
+        ];
+        let row = postcard::to_stdvec(&row[..]).map_err(io::Error::other)?;
+        self.rows.push(path, row)?;
         Ok(true)
     }
 
     fn finish(self: Box<Self>) -> io::Result<Output> {
-        ended(self.csv)
+        let Self { mut csv, rows, .. } = *self;
+        for row in rows.sorted()? {
+            let (_, row) = row?;
+            csv.write_record(postcard::from_bytes::<Vec<Vec<u8>>>(&row).map_err(io::Error::other)?)?;
+        }
+        ended(csv)
     }
 }

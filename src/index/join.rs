@@ -27,6 +27,23 @@ pub fn analyses(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Resul
     or_imported(store, Analyses::new(analyses?, ensemble.members().len()), hash, ensemble)
 }
 
+/// The imported model whose word counts for a content; none where one of the models of `ensemble` has heard it, or no
+/// index says anything of it.
+///
+/// # Errors
+/// Where the store can't be read.
+pub fn imported_model(store: &Store, hash: &ContentHash, ensemble: &Ensemble) -> Result<Option<String>, StoreError> {
+    if !store.has_imports() {
+        return Ok(None);
+    }
+    for model in ensemble.models() {
+        if store.has_analysis(hash, model.model_id())? {
+            return Ok(None);
+        }
+    }
+    Ok(store.imported_by(hash, ensemble.labels().names())?.map(|(model, _)| model))
+}
+
 /// The same, or what an imported index says of the content where none of the models has heard it.
 fn or_imported(
     store: &Store,

@@ -13,6 +13,7 @@ use super::analysis::{Analyses, Status};
 use super::listen::{Listener, Source};
 use crate::archive::{ContentHash, HashAlgorithm, kind};
 use crate::classify::{Ensemble, ModelError};
+use crate::csv_lines::noted;
 
 /// Columns that say where a file comes from, the first that is there.
 const KIT_COLUMNS: [&str; 2] = ["kit", "pack"];
@@ -41,6 +42,18 @@ pub enum ManifestError {
         missing: String,
         /// The columns that are there.
         found: String,
+    },
+    /// A line has more or fewer fields than the first.
+    #[error("{}: line {line}: it has {found} fields, and the first line has {expected}", path.display())]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// Its fields.
+        found: usize,
+        /// Those of the first line.
+        expected: usize,
     },
     /// A logit that is none.
     #[error("{}: line {line}: column `{column}` is `{found}`; expected a number", path.display())]
@@ -102,7 +115,9 @@ pub fn read_logits(path: &Path, labels: &[String]) -> Result<Vec<(Line, Vec<f32>
 
 fn read(path: &Path, numbers: &[String]) -> Result<Vec<(Line, Vec<f32>)>, ManifestError> {
     let failed = |error| ManifestError::Csv { path: path.to_owned(), error };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_path(path).map_err(failed)?;
+    let file = std::fs::File::open(path).map_err(|error| failed(error.into()))?;
+    let (input, mut numbering) = noted(file);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(input);
     let headers = reader.byte_headers().map_err(failed)?.clone();
     let column = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name.as_bytes()));
     let missing = |missing: &str| {
@@ -118,14 +133,18 @@ fn read(path: &Path, numbers: &[String]) -> Result<Vec<(Line, Vec<f32>)>, Manife
     let numbers_at: Vec<usize> = numbers.iter().map(exact).collect::<Result<_, _>>()?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut lines = Vec::new();
-    for record in reader.byte_records() {
-        let record = record.map_err(failed)?;
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(failed)? {
+        let number = numbering.of(&record, reader.position().byte());
+        if record.len() != headers.len() {
+            let (found, expected) = (record.len(), headers.len());
+            return Err(ManifestError::Fields { path: path.to_owned(), line: number, found, expected });
+        }
         let field = |at: usize| record.get(at).unwrap_or_default();
         let text = |at: usize| String::from_utf8_lossy(field(at)).trim().to_owned();
         let file = folder.join(OsStr::from_bytes(field(path_at)));
         let kit = kit_at.map(text).filter(|kit| !kit.is_empty());
         let kit = kit.unwrap_or_else(|| file.parent().unwrap_or(folder).to_string_lossy().into_owned());
-        let number = record.position().map_or(0, csv::Position::line);
         let value = |(at, name): (&usize, &String)| {
             let found = text(*at);
             found.parse().ok().filter(|value: &f32| value.is_finite()).ok_or_else(|| ManifestError::Number {
@@ -318,8 +337,15 @@ mod tests {
         let error = |text: &[u8]| read_manifest(&manifest(text).1).unwrap_err().to_string();
         assert!(error(b"file;class\na;b\n").contains("no column `path`; the columns are `file;class`"));
         assert!(error(b"path,label\n").contains("no file is listed"));
-        assert!(error(b"path,label\na,b,c\n").contains("line"));
+        assert!(error(b"path,label\na,b\na,b,c\n").contains("line 3: it has 3 fields"));
         assert!(read_manifest(Path::new("/nowhere.csv")).unwrap_err().to_string().contains("/nowhere.csv"));
+    }
+
+    #[test]
+    fn a_manifest_written_on_windows_has_the_lines_that_an_editor_shows() {
+        let (_folder, path) = manifest(b"path,label\r\na.wav,Kick\r\n\r\nb.wav,Tom\r\n");
+        let lines = read_manifest(&path).unwrap();
+        assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [2, 4]);
     }
 
     #[test]

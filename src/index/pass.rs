@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
 use super::listen::{Listener, Prepared};
+use super::names::{Followed, Words};
 use super::reading::Reading;
 use super::{Analyses, Analysis, Status, analyses};
 use crate::archive::discover::mtime_ns;
@@ -79,6 +80,8 @@ pub enum Progress<'a> {
     Recorded(&'a [Update]),
     /// These paths are forgotten: their content is known under another.
     Moved(&'a [Vec<u8>]),
+    /// What people said of these contents is said of the names that they have now. It comes before the samples do.
+    Followed(&'a [Followed]),
 }
 
 /// How a pass ended.
@@ -175,7 +178,11 @@ impl Pass<'_> {
         drop(discovery);
         tell(Progress::Planned { found: summary.found, todo: work.len() as u64 });
         if !summary.interrupted {
-            self.hear_all(&pool, &work, &mut summary, tell)?;
+            let mut words = Words::new(self.store, self.options.algorithm)?;
+            self.hear_all(&pool, &work, &mut words, &mut summary, tell)?;
+            if !summary.interrupted {
+                words.settle(self.store, tell)?;
+            }
         }
         if !summary.interrupted {
             self.settle_gone(gone, known, &mut summary, tell)?;
@@ -207,7 +214,8 @@ impl Pass<'_> {
                 .num_threads(1)
                 .build()
                 .map_err(|error| PassError::Threads(error.to_string()))?;
-            self.hear_all(&pool, &work, &mut summary, tell)?;
+            let mut words = Words::new(self.store, self.options.algorithm)?;
+            self.hear_all(&pool, &work, &mut words, &mut summary, tell)?;
             self.store.flush()?;
         }
         summary.elapsed = started.elapsed();
@@ -290,6 +298,7 @@ impl Pass<'_> {
         &self,
         pool: &rayon::ThreadPool,
         work: &[Found],
+        words: &mut Words,
         summary: &mut Summary,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), PassError> {
@@ -308,7 +317,7 @@ impl Pass<'_> {
                 });
                 drop(sender);
             });
-            let written = self.write_all(&receiver, summary, tell);
+            let written = self.write_all(&receiver, words, summary, tell);
             if written.is_err() {
                 // Nobody takes what is heard any more: the workers stop at their next file.
                 stop.store(true, Ordering::Relaxed);
@@ -409,6 +418,7 @@ impl Pass<'_> {
     fn write_all(
         &self,
         receiver: &Receiver<Heard>,
+        words: &mut Words,
         summary: &mut Summary,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), PassError> {
@@ -428,7 +438,7 @@ impl Pass<'_> {
             if batch.len() < BATCH_FILES && last.elapsed() < BATCH_TIME && !ended {
                 continue;
             }
-            self.write(&mut batch, summary, tell)?;
+            self.write(&mut batch, words, summary, tell)?;
             let mut still = Vec::new();
             for mut twin in waiting.drain(..) {
                 let known = twin.hash.map(|hash| analyses(self.store, &hash, self.ensemble)).transpose()?;
@@ -444,7 +454,7 @@ impl Pass<'_> {
             last = Instant::now();
             if ended {
                 // Twins still waiting belong to files a cancelled thread never finished: the next pass hears them.
-                return self.write(&mut batch, summary, tell);
+                return self.write(&mut batch, words, summary, tell);
             }
         }
     }
@@ -452,6 +462,7 @@ impl Pass<'_> {
     fn write(
         &self,
         batch: &mut Vec<Heard>,
+        words: &mut Words,
         summary: &mut Summary,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), PassError> {
@@ -491,6 +502,7 @@ impl Pass<'_> {
         };
         let samples: Vec<(&[u8], &SampleEntry, u64)> =
             updates.iter().map(|update| (&update.path[..], &update.entry, ears(update))).collect();
+        words.follow(self.store, &updates, tell)?;
         self.store.record_heard(&analyses, &samples)?;
         tell(Progress::Recorded(&updates));
         Ok(())

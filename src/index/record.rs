@@ -85,8 +85,8 @@ pub struct RecordContext<'a> {
     pub labels: &'a [String],
     /// The model's id.
     pub model: &'a str,
-    /// The version of the features.
-    pub features: &'a str,
+    /// The version of the model's input; none where nobody knows it.
+    pub features: Option<&'a str>,
 }
 
 impl RecordContext<'_> {
@@ -141,7 +141,7 @@ impl RecordContext<'_> {
             status: sample.status.name(),
             errors: sample.error,
             model: Some(self.model),
-            features: Some(self.features),
+            features: self.features,
             run: None,
         }
     }
@@ -193,7 +193,7 @@ mod tests {
         let router = Router::new(&Rules::defaults(&vocabulary), &vocabulary);
         let labels = ["Kick".to_owned(), "Snare".to_owned()];
         let context =
-            RecordContext { root: Path::new("/a"), router: &router, labels: &labels, model: "m", features: "f" };
+            RecordContext { root: Path::new("/a"), router: &router, labels: &labels, model: "m", features: Some("f") };
         let gates = [
             None,
             Some(GateAnswer { probability: 0.125, refused: true }),

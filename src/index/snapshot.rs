@@ -180,7 +180,7 @@ impl Following {
         match progress {
             Progress::Recorded(updates) => touched.extend(updates.iter().map(|update| update.path.clone())),
             Progress::Moved(paths) => touched.extend(paths.iter().cloned()),
-            Progress::Planned { .. } => {}
+            Progress::Planned { .. } | Progress::Followed(_) => {}
         }
         if touched.len() > MANY {
             self.touched = None;

@@ -152,6 +152,7 @@ impl Indexer {
                 (self.report)(Report::Heard(heard));
             }
             Progress::Moved(paths) => self.keeper.moved(paths),
+            Progress::Followed(words) => self.keeper.followed(words),
         }
     }
 

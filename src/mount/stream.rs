@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::keeper::Shared;
+use crate::index::join::imported_model;
 use crate::index::record::RecordContext;
 use crate::view::View;
 
@@ -62,12 +63,20 @@ impl IndexStream {
         let samples = self.view.catalogue().samples();
         let Some(sample) = samples.get(self.next) else { return false };
         let facts = &self.shared.facts;
+        // What an index said that was imported is not the model's in use.
+        let store = self.shared.store.upgrade();
+        let imported = store.zip(sample.hash).and_then(|(store, hash)| {
+            imported_model(&store, &hash, &self.shared.ensemble.load()).unwrap_or_else(|error| {
+                log::warn!("{error}");
+                None
+            })
+        });
         let context = RecordContext {
             root: &facts.archive,
             router: self.view.router(),
             labels: self.view.labels(),
-            model: &facts.model,
-            features: &facts.features,
+            model: imported.as_deref().unwrap_or(&facts.model),
+            features: imported.is_none().then_some(&facts.features[..]),
         };
         let line = context.line(sample, self.view.assigned(self.next as u32));
         self.at += line.len() as u64;

@@ -53,6 +53,11 @@ impl Store {
         self.imports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether any index was imported.
+    pub fn has_imports(&self) -> bool {
+        !self.imports.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Takes note of a model whose word is being imported. It has to be before anything of its is recorded under
     /// [`ImportedModel::id`].
     ///
@@ -72,8 +77,16 @@ impl Store {
     /// # Errors
     /// Where the store can't be read.
     pub fn is_heard(&self, hash: &ContentHash) -> Result<bool, StoreError> {
+        self.is_heard_by_key(&hash.key())
+    }
+
+    /// The same of [`ContentHash::key`].
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub fn is_heard_by_key(&self, key: &[u8]) -> Result<bool, StoreError> {
         let trees = self.trees()?;
-        let first = trees.analyses.scan_prefix(hash.key()).next();
+        let first = trees.analyses.scan_prefix(key).next();
         first.transpose().map(|entry| entry.is_some()).map_err(|error| self.failed(error))
     }
 

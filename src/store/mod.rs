@@ -5,6 +5,7 @@
 //! whenever it is opened. What was heard is on the disk within a second, and hearing it again costs only time.
 
 mod error;
+mod followed;
 mod heard;
 mod imported;
 mod journal;

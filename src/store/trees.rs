@@ -134,7 +134,7 @@ const EARS_KEY: &str = "ears";
 /// Times closer than this, in seconds, are the same: a number may change its last digit on its way through JSON.
 pub(super) const SAME_TIME: f64 = 1e-3;
 
-fn seconds_now() -> f64 {
+pub(super) fn seconds_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
@@ -440,7 +440,16 @@ impl Store {
         Ok(done)
     }
 
-    fn put_override(&self, hash: &ContentHash, said: Option<&Override>) -> Result<(), StoreError> {
+    /// What is said of a content.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub fn override_of(&self, hash: &ContentHash) -> Result<Option<Override>, StoreError> {
+        let said = self.trees()?.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
+        said.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    pub(super) fn put_override(&self, hash: &ContentHash, said: Option<&Override>) -> Result<(), StoreError> {
         let result = match said {
             Some(said) => self.trees()?.overrides.insert(hash.key(), self.encode(said)?),
             None => self.trees()?.overrides.remove(hash.key()),
@@ -456,8 +465,7 @@ impl Store {
         note: Option<&str>,
         at: f64,
     ) -> Result<bool, StoreError> {
-        let known = self.trees()?.overrides.get(hash.key()).map_err(|error| self.failed(error))?;
-        let known: Option<Override> = known.map(|bytes| self.decode(&bytes)).transpose()?;
+        let known = self.override_of(hash)?;
         let said = label.map(|label| Override { label: label.to_owned(), note: note.map(str::to_owned), at });
         let newer = known.as_ref().is_some_and(|known| known.at > at + SAME_TIME);
         let words = |said: &Option<Override>| said.as_ref().map(|said| (said.label.clone(), said.note.clone()));
@@ -538,7 +546,7 @@ impl Store {
     /// Appends to the journal, then does `work` on the database. A database that fails then, on a full disk for one,
     /// is no reason to refuse what is on the disk already: it gets it from the journal when it is opened again, here or
     /// at the next start.
-    fn journalled(
+    pub(super) fn journalled(
         &self,
         entries: &[JournalEntry],
         work: impl FnOnce() -> Result<(), StoreError>,

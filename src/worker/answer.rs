@@ -76,7 +76,7 @@ impl Answerer {
             router: &self.router,
             labels: self.ensemble.labels().names(),
             model: self.ensemble.id(),
-            features: &self.ensemble.leading().description().features,
+            features: Some(&self.ensemble.leading().description().features),
         };
         context.line(&sample, &verdict)
     }

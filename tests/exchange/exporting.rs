@@ -67,6 +67,20 @@ fn csv_has_every_column_and_every_probability() {
 }
 
 #[test]
+fn a_manifest_is_ordered_by_path_whatever_the_order_of_the_index() {
+    let place = heard();
+    let text = fs::read_to_string(place.path().join("index.jsonl")).unwrap();
+    let backwards: Vec<&str> = text.lines().rev().collect();
+    fs::write(place.path().join("backwards.jsonl"), backwards.join("\n")).unwrap();
+    run_to(&place, 0, &["export", "archive", "-o", "one.csv", "--format", "manifest"]);
+    run_to(&place, 0, &["export", "--index", "backwards.jsonl", "-o", "other.csv", "--format", "manifest"]);
+    let [one, other] = ["one.csv", "other.csv"].map(|name| fs::read_to_string(place.path().join(name)).unwrap());
+    assert_eq!(one, other);
+    assert!(one.lines().skip(1).is_sorted() && one.lines().count() > 3, "{one}");
+    assert_eq!(run_to(&place, 0, &["export", "--index", "backwards.jsonl", "--format", "manifest"]), one);
+}
+
+#[test]
 fn parquet_has_typed_columns_and_probabilities_as_a_list() {
     let place = heard();
     run_to(&place, 0, &["export", "archive", "-o", "all.parquet"]);

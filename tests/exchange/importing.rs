@@ -27,6 +27,7 @@ fn labels_of_the_older_pipeline_show_at_once_and_no_original_is_opened() {
     assert_eq!((kick.assigned_label.as_deref(), kick.label_top1.as_deref()), (Some("Kick"), Some("Kick")));
     assert!((kick.conf_top1.unwrap() - 0.90625).abs() < 1e-5);
     assert_eq!(kick.model.as_deref(), Some("imported:older-pipeline"));
+    assert_eq!(kick.features, None, "nobody knows what its input was");
     assert_eq!(kick.sample.hash.unwrap().algorithm().name(), "md5");
     // The twin has the label of its content, though the older pipeline passed it over.
     assert_eq!(record_of(&now, "Copies/kick.wav").label_top1.as_deref(), Some("Kick"));
@@ -72,6 +73,41 @@ fn with_the_hash_of_the_index_a_pass_keeps_the_names_of_contents() {
     let clap = record_of(&now, "TR-808/CP.WAV");
     assert_eq!((clap.assigned_label.as_deref(), clap.is_said()), (Some("Tom"), true));
     assert!(clap.model.as_deref().is_some_and(|model| !model.starts_with("imported:")));
+}
+
+#[test]
+fn what_was_said_of_an_old_hash_is_said_of_the_new_one_when_a_pass_names_contents_anew() {
+    let place = few();
+    import_old(&place);
+    let by_old_name = |path: &str, label: &str| {
+        run_to(&place, 0, &["export", "archive", "-o", "now.jsonl"]);
+        let hash = record_of(&records(&place, "now.jsonl"), path).sample.hash.unwrap();
+        assert_eq!(hash.algorithm().name(), "md5");
+        run_to(&place, 0, &["override", &hash.to_hex(), label, "--note", "by ear", "--archive", "archive"]);
+    };
+    by_old_name("TR-808/CP.WAV", "Tom");
+    // Two files with one content.
+    by_old_name("Copies/kick.wav", "Snare");
+    place.index(&[]);
+    let said = |when: &str| {
+        run_to(&place, 0, &["export", "archive", "-o", "now.jsonl"]);
+        let now = records(&place, "now.jsonl");
+        for (path, label) in
+            [("TR-808/CP.WAV", "Tom"), ("Copies/kick.wav", "Snare"), ("Akai/Layered/BD_019.wav", "Snare")]
+        {
+            let record = record_of(&now, path);
+            assert_eq!(record.sample.hash.unwrap().algorithm().name(), "xxh3", "{when}");
+            assert_eq!((record.assigned_label.as_deref(), record.is_said()), (Some(label), true), "{path} {when}");
+        }
+    };
+    said("after the pass");
+    let listed = json(&place, &["override", "list", "--archive", "archive", "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "the old names are gone: {listed}");
+    assert!(listed.to_string().contains("by ear"), "{listed}");
+    // All of it is in the journal: a database that is lost gets it from there.
+    fs::remove_dir_all(place.store().join("db")).unwrap();
+    place.index(&[]);
+    said("from the journal");
 }
 
 #[test]

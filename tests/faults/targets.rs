@@ -189,7 +189,7 @@ pub fn record(data: &[u8]) {
     assert!(sample.probs.iter().all(|probability| probability.is_finite()), "a probability is no number");
     let verdict = router.route(&sample.subject(None));
     let context =
-        RecordContext { root: Path::new("/archive"), router, labels: drums.fine(), model: "m", features: "f" };
+        RecordContext { root: Path::new("/archive"), router, labels: drums.fine(), model: "m", features: Some("f") };
     let line = context.line(&sample, &verdict);
     assert_eq!(parse_line(&line).unwrap(), sample, "{}", String::from_utf8_lossy(&line));
 }

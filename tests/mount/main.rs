@@ -12,6 +12,7 @@ mod concurrent;
 mod crash;
 mod gate;
 mod immediate;
+mod imported;
 mod layout;
 mod lifecycle;
 mod listing;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::page::{Page, command};
+use crate::page::{Page, command, command_of};
 use crate::support::{Place, archive, wav};
 
 #[test]
@@ -96,4 +96,29 @@ fn a_list_is_asked_in_its_order_and_what_is_not_known_is_named() {
     assert!(said.contains("you said what 2 of them are") && said.contains("nothing to decide"), "{said}");
     let page = Page::open(&place.archive(), &place.store(), &[&more[..], &["--again"]].concat());
     assert_eq!(page.get("item/0").json()["said"], "Kick");
+}
+
+#[test]
+fn uncertain_asks_in_the_page_about_what_it_lists_in_that_order_and_what_is_said_is_an_override() {
+    let place = Place::with_sounds(12);
+    place.index(&[]);
+    for (by, top) in [("entropy", "5"), ("diverse", "4")] {
+        let wanted = ["--by", by, "--top", top];
+        let uncertain =
+            |more: &[&str]| command_of("uncertain", &place.archive(), &place.store(), &[&wanted[..], more].concat());
+        let listed: Vec<serde_json::Value> =
+            serde_json::from_slice(&uncertain(&["--json"]).output().unwrap().stdout).unwrap();
+        let listed: Vec<String> = listed.iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(listed.len().to_string(), top);
+        let page = Page::of(&mut uncertain(&["--review", "--who", "her"]));
+        let asked: Vec<String> = (0..listed.len())
+            .map(|at| page.get(&format!("item/{at}")).json()["path"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(asked, listed, "{by}");
+        assert_eq!(page.get(&format!("item/{}", listed.len())).status, 404, "and about nothing else");
+        assert_eq!(page.post("say", &json!({"place": 0, "label": "Cowbell"})).status, 200);
+        let output = page.end();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(crate::saying::overrides(&place).get(&listed[0]).map(String::as_str), Some("Cowbell"), "{by}");
+    }
 }

@@ -41,16 +41,25 @@ impl Answer {
 }
 
 pub fn command(archive: &Path, store: &Path, more: &[&str]) -> Command {
+    command_of("review", archive, store, more)
+}
+
+/// The same of another command that ends in the page.
+pub fn command_of(name: &str, archive: &Path, store: &Path, more: &[&str]) -> Command {
     let mut command = drumfs();
-    command.arg("review").arg(archive).arg("--store").arg(store).args(more).env("USER", "tester");
+    command.arg(name).arg(archive).arg("--store").arg(store).args(more).env("USER", "tester");
     command
 }
 
 impl Page {
     /// Starts it and waits for its address.
     pub fn open(archive: &Path, store: &Path, more: &[&str]) -> Self {
-        let mut running =
-            Running(command(archive, store, more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        Self::of(&mut command(archive, store, more))
+    }
+
+    /// The same of any command.
+    pub fn of(command: &mut Command) -> Self {
+        let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
         let mut line = String::new();
         let mut stdout = BufReader::new(running.0.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();

@@ -61,7 +61,7 @@ fn index_of(place: &Place) -> Vec<Vec<u8>> {
         router: &router,
         labels: ensemble().labels().names(),
         model: ensemble().id(),
-        features: &ensemble().leading().description().features,
+        features: Some(&ensemble().leading().description().features),
     };
     let samples = catalogue.samples();
     samples.iter().map(|sample| context.line(sample, &router.route(&sample.subject(None)))).collect()

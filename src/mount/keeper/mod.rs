@@ -10,7 +10,7 @@ mod telling;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +28,7 @@ use crate::archive::discover::mtime_ns;
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
 use crate::duplicates::LastFound;
-use crate::index::{Status, Update, join};
+use crate::index::{Followed, Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
 use crate::store::{Override, Store, StoreError, Word};
@@ -48,6 +48,8 @@ pub(super) enum Message {
     Heard { updates: Vec<Update> },
     /// Paths whose content is known under another.
     Moved { paths: Vec<Vec<u8>> },
+    /// What people said of contents that have another name now.
+    Followed { words: Vec<Followed> },
     /// A file that was opened and has another size or time than is known.
     Changed { sample: Arc<Sample>, answer: Answer },
     /// The kernel may have been given bytes of a sample from before it was replaced.
@@ -99,6 +101,8 @@ pub struct Shared {
     pub near: NearDuplicates,
     /// How long the last change took.
     pub change: Mutex<ChangeTimes>,
+    /// Where what was heard is kept. The keeper has it; who only reads keeps nobody from closing it.
+    pub store: Weak<Store>,
     /// What does not change while mounted.
     pub facts: Facts,
     /// The labels rules may speak of.
@@ -175,6 +179,7 @@ impl KeeperHandle {
                 | Message::After { answer } => answer(Err(FsError::Ending)),
                 Message::Heard { .. }
                 | Message::Moved { .. }
+                | Message::Followed { .. }
                 | Message::Stale { .. }
                 | Message::Known { .. }
                 | Message::NearDuplicates
@@ -198,6 +203,11 @@ impl KeeperHandle {
     /// Hands over paths whose content is known under another.
     pub fn moved(&self, paths: &[Vec<u8>]) {
         self.send(Message::Moved { paths: paths.to_vec() });
+    }
+
+    /// Hands over what people said of contents, by the names that these have now.
+    pub fn followed(&self, words: &[Followed]) {
+        self.send(Message::Followed { words: words.to_vec() });
     }
 
     /// Waits until everything that was handed over before is shown, or the keeper has ended.
@@ -291,6 +301,7 @@ impl Keeper {
             progress: Mutex::new(IndexProgress { judging_error: refused, ..IndexProgress::default() }),
             near: NearDuplicates::default(),
             change: Mutex::new(ChangeTimes::default()),
+            store: Arc::downgrade(&store),
             facts,
             vocabulary,
             ensemble: ArcSwap::new(Arc::clone(&ensemble)),
@@ -389,6 +400,16 @@ impl Keeper {
                     let gone: HashSet<&[u8]> = paths.iter().map(|path| &path[..]).collect();
                     self.pending.retain(|sample| !gone.contains(&sample.path[..]));
                     self.removed.extend(paths);
+                }
+                Some(Message::Followed { words }) => {
+                    // They show with the samples, which come next. What was said since of the new name stays.
+                    let mut overrides = self.shared.overrides.write().unwrap_or_else(PoisonError::into_inner);
+                    for (hash, said) in words {
+                        match said {
+                            Some(said) => _ = overrides.entry(hash).or_insert(said),
+                            None => _ = overrides.remove(&hash),
+                        }
+                    }
                 }
                 Some(Message::After { answer }) => answer(Ok(())),
                 Some(Message::Stale { ino }) => self.or_log(|keeper| keeper.kernel.sample_changed(ino)),
