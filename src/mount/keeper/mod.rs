@@ -5,118 +5,39 @@
 //! whoever was answered finds it done. Moves come by a way of their own, and are answered also while the kernel is being
 //! told of something else: see `moving`.
 
+mod handle;
 mod moving;
+mod shown;
 mod telling;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, never, select};
 
+pub use self::handle::{Answer, KeeperHandle};
+pub(super) use self::handle::{Inbox, Message};
 pub(super) use self::moving::MoveRequest;
+pub use self::shown::{RulesText, Shared};
 use self::telling::{Teller, Telling};
 use super::errno::FsError;
 use super::near::NearDuplicates;
 use super::notify::Invalidate;
 use super::passthrough::identity;
 use super::status::{ChangeTimes, Facts, IndexProgress};
+use crate::archive::ArchiveRoot;
 use crate::archive::discover::mtime_ns;
-use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::Ensemble;
 use crate::duplicates::LastFound;
-use crate::index::{Followed, Status, Update, join};
+use crate::index::{Status, Update, join};
 use crate::learn;
 use crate::rules::{Router, Rules, RulesError, Vocabulary};
-use crate::store::{Override, Store, StoreError, Word};
-use crate::view::{Catalogue, Ino, Sample, View, ViewInput};
-
-/// How the keeper answers.
-pub type Answer = Box<dyn FnOnce(Result<(), FsError>) + Send>;
-
-pub(super) enum Message {
-    /// Rules that were parsed: put them in force.
-    Save { text: String, rules: Box<Rules>, parse: Duration, answer: Answer },
-    /// Rules that were refused: keep the draft and say why.
-    Refuse { text: String, error: RulesError, answer: Answer },
-    /// What people said.
-    Override { words: Vec<Word>, answer: Answer },
-    /// What was heard, or is known to be missing.
-    Heard { updates: Vec<Update> },
-    /// Paths whose content is known under another.
-    Moved { paths: Vec<Vec<u8>> },
-    /// What people said of contents that have another name now.
-    Followed { words: Vec<Followed> },
-    /// A file that was opened and has another size or time than is known.
-    Changed { sample: Arc<Sample>, answer: Answer },
-    /// The kernel may have been given bytes of a sample from before it was replaced.
-    Stale { ino: Ino },
-    /// Show what was heard now, not a moment later.
-    Show { answer: Answer },
-    /// Look whether calibrations or what was learnt changed on disk, and judge everything anew where they did.
-    JudgeAgain { answer: Answer },
-    /// Look whether near duplicates were looked for anew, and hide by what was found where the rules say so.
-    NearDuplicates,
-    /// Say all that is known of what was heard, and what judged it. The channel is closed where that is not sure.
-    Known { answer: Sender<(Arc<Catalogue>, Arc<Ensemble>)> },
-    /// Answer when everything before is done.
-    After { answer: Answer },
-    /// Nothing more will come.
-    Stop,
-}
-
-/// The text of rules.yml as it is shown.
-#[derive(Debug, Clone)]
-pub struct RulesText {
-    /// What is in force.
-    pub active: Arc<str>,
-    /// What was refused and is kept, until something is accepted.
-    pub draft: Option<Arc<str>>,
-    /// When either last changed.
-    pub changed: SystemTime,
-}
-
-impl RulesText {
-    /// What rules.yml reads as: the draft while there is one, so that nobody has to write it again.
-    pub fn shown(&self) -> &Arc<str> {
-        self.draft.as_ref().unwrap_or(&self.active)
-    }
-}
-
-/// What the threads that serve requests read.
-#[derive(Debug)]
-pub struct Shared {
-    /// The current view.
-    pub view: ArcSwap<View>,
-    /// The text of rules.yml.
-    pub rules: ArcSwap<RulesText>,
-    /// What people said.
-    pub overrides: RwLock<HashMap<ContentHash, Override>>,
-    /// How indexing is getting on.
-    pub progress: Mutex<IndexProgress>,
-    /// How the search for near duplicates is getting on.
-    pub near: NearDuplicates,
-    /// How long the last change took.
-    pub change: Mutex<ChangeTimes>,
-    /// Where what was heard is kept. The keeper has it; who only reads keeps nobody from closing it.
-    pub store: Weak<Store>,
-    /// What does not change while mounted.
-    pub facts: Facts,
-    /// The labels rules may speak of.
-    pub vocabulary: Vocabulary,
-    /// What judges what was heard.
-    pub ensemble: ArcSwap<Ensemble>,
-}
-
-impl Shared {
-    /// The current view.
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
-    }
-}
+use crate::store::{Store, StoreError, Word};
+use crate::view::{Catalogue, Sample, View, ViewInput};
 
 /// The keeper's end.
 pub struct Keeper {
@@ -150,89 +71,6 @@ pub struct Keeper {
     /// Whether a view was made since memory was last given back.
     is_untidy: bool,
     times: ChangeTimes,
-}
-
-/// Everybody else's end.
-#[derive(Debug, Clone)]
-pub struct KeeperHandle {
-    sender: Sender<Message>,
-    moves: Sender<MoveRequest>,
-}
-
-/// What is sent to a keeper.
-pub(super) struct Inbox {
-    messages: Receiver<Message>,
-    moves: Receiver<MoveRequest>,
-}
-
-impl KeeperHandle {
-    pub(super) fn send(&self, message: Message) {
-        if let Err(refused) = self.sender.send(message) {
-            // The keeper has ended: whoever waits must hear of it.
-            match refused.into_inner() {
-                Message::Save { answer, .. }
-                | Message::Refuse { answer, .. }
-                | Message::Override { answer, .. }
-                | Message::Changed { answer, .. }
-                | Message::Show { answer }
-                | Message::JudgeAgain { answer }
-                | Message::After { answer } => answer(Err(FsError::Ending)),
-                Message::Heard { .. }
-                | Message::Moved { .. }
-                | Message::Followed { .. }
-                | Message::Stale { .. }
-                | Message::Known { .. }
-                | Message::NearDuplicates
-                | Message::Stop => {}
-            }
-        }
-    }
-
-    /// Has a sample moved.
-    pub(super) fn move_sample(&self, request: MoveRequest) {
-        if let Err(refused) = self.moves.send(request) {
-            (refused.into_inner().answer)(Err(FsError::Ending));
-        }
-    }
-
-    /// Hands over what was heard.
-    pub fn heard(&self, updates: &[Update]) {
-        self.send(Message::Heard { updates: updates.to_vec() });
-    }
-
-    /// Hands over paths whose content is known under another.
-    pub fn moved(&self, paths: &[Vec<u8>]) {
-        self.send(Message::Moved { paths: paths.to_vec() });
-    }
-
-    /// Hands over what people said of contents, by the names that these have now.
-    pub fn followed(&self, words: &[Followed]) {
-        self.send(Message::Followed { words: words.to_vec() });
-    }
-
-    /// Waits until everything that was handed over before is shown, or the keeper has ended.
-    pub fn settle(&self) {
-        let (shown, wait) = bounded(1);
-        self.send(Message::Show { answer: Box::new(move |_| _ = shown.send(())) });
-        _ = wait.recv();
-    }
-
-    /// All that was handed over before, and what judged it; none where the keeper has ended, or lost something.
-    pub fn known(&self) -> Option<(Arc<Catalogue>, Arc<Ensemble>)> {
-        let (answer, wait) = bounded(1);
-        self.send(Message::Known { answer });
-        wait.recv().ok()
-    }
-
-    /// Has it take up what was found of near duplicates.
-    pub fn look_at_near_duplicates(&self) {
-        self.send(Message::NearDuplicates);
-    }
-
-    /// Ends the keeper when everything before is done.
-    pub fn stop(&self) {
-        self.send(Message::Stop);
-    }
 }
 
 /// What was heard is shown at the latest so long after it was; more at a time where a view takes long to make.
@@ -336,12 +174,6 @@ impl Keeper {
     /// What the threads that serve requests read.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
-    }
-
-    /// A channel to a keeper that is not running yet.
-    pub(super) fn channel() -> (KeeperHandle, Inbox) {
-        let ((sender, messages), (mover, moves)) = (unbounded(), unbounded());
-        (KeeperHandle { sender, moves: mover }, Inbox { messages, moves })
     }
 
     /// Starts the thread. It ends after [`KeeperHandle::stop`], having done everything that was sent before.
