@@ -11,12 +11,13 @@ use std::sync::Arc;
 use super::context::{self, Ear};
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, ContentHash};
+use crate::classify::Ensemble;
 use crate::duplicates;
 use crate::exchange::IndexReader;
 use crate::index::join;
 use crate::learn;
 use crate::mount::platform;
-use crate::overrides::Recorder;
+use crate::overrides::{Recorder, Wanted};
 use crate::rules::Router;
 use crate::store::{Override, Store, StoreError};
 use crate::view::{Builder, Catalogue, SampleRef};
@@ -48,19 +49,55 @@ impl Known {
     pub fn read(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<Self, Failure> {
         let (from, folder) = From::open(global, ear, root)?;
         match from {
-            From::Mount(mount) => Self::read_mount(mount, folder),
+            From::Mount(mount) => Self::read_mount(mount, folder, &mut |_, _| true),
             From::Store(store) => {
-                let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
-                refused.iter().for_each(output::tell);
-                Ok(Self {
-                    catalogue: crate::index::load(&store, &ensemble)?,
-                    overrides: join::load_overrides(&store)?,
-                    rules: store.rules()?.active.or_else(|| ear.first_rules()),
-                    from: From::Store(store),
-                    folder,
-                })
+                Self::read_store(ear, store, folder, |store, ensemble| Ok(crate::index::load(store, ensemble)?))
             }
         }
+    }
+
+    /// The same with those samples alone that lines may speak of, and one with a content in any case, which tells what
+    /// names the contents: memory does not grow with the archive.
+    pub fn read_wanted(global: &Global, ear: &Ear, root: &ArchiveRoot, wanted: &Wanted) -> Result<Self, Failure> {
+        let (from, folder) = From::open(global, ear, root)?;
+        let mut first = true;
+        let mut wants = |path: &[u8], hash: Option<&ContentHash>| {
+            let is_first = first && hash.is_some();
+            first &= !is_first;
+            is_first || wanted.may_be(path, hash)
+        };
+        match from {
+            From::Mount(mount) => Self::read_mount(mount, folder, &mut wants),
+            From::Store(store) => Self::read_store(ear, store, folder, |store, ensemble| {
+                let mut samples = Builder::default();
+                for item in store.samples() {
+                    let (path, entry) = item?;
+                    if wants(&path, entry.hash.as_ref()) {
+                        let heard =
+                            entry.hash.as_ref().map(|hash| join::analyses(store, hash, ensemble)).transpose()?;
+                        samples.add([join(&path, &entry, heard.as_ref(), ensemble)]);
+                    }
+                }
+                Ok(samples.finish())
+            }),
+        }
+    }
+
+    fn read_store(
+        ear: &Ear,
+        store: Arc<Store>,
+        folder: PathBuf,
+        samples: impl FnOnce(&Store, &Ensemble) -> Result<Catalogue, Failure>,
+    ) -> Result<Self, Failure> {
+        let (ensemble, refused) = learn::in_force(&ear.ensemble, &folder);
+        refused.iter().for_each(output::tell);
+        Ok(Self {
+            catalogue: samples(&store, &ensemble)?,
+            overrides: join::load_overrides(&store)?,
+            rules: store.rules()?.active.or_else(|| ear.first_rules()),
+            from: From::Store(store),
+            folder,
+        })
     }
 
     /// The rules in force, ready to route by.
@@ -77,12 +114,19 @@ impl Known {
     }
 
     /// Reads what a mount shows: the file system is the interface.
-    fn read_mount(mount: PathBuf, folder: PathBuf) -> Result<Self, Failure> {
+    fn read_mount(
+        mount: PathBuf,
+        folder: PathBuf,
+        wants: &mut dyn FnMut(&[u8], Option<&ContentHash>) -> bool,
+    ) -> Result<Self, Failure> {
         let control = mount.join("_control");
         let mut samples = Builder::default();
         let mut overrides = HashMap::new();
         for record in IndexReader::open(&control.join("index.jsonl"))? {
-            samples.add([record?.sample]);
+            let sample = record?.sample;
+            if wants(&sample.path, sample.hash.as_ref()) {
+                samples.add([sample]);
+            }
         }
         for line in BufReader::new(fs::File::open(control.join("overrides.jsonl"))?).split(b'\n') {
             let said: Said = serde_json::from_slice(&line?)?;

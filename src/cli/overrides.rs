@@ -20,7 +20,7 @@ use super::{Failure, Global, Outcome, output, place};
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::classify::places;
 use crate::overrides::history::{self, Spoken, spoken};
-use crate::overrides::{Digest, Form, Labels, Names, write};
+use crate::overrides::{Digest, Form, Labels, Names, Wanted, write};
 use crate::store::{Override, Word, read_journal};
 use crate::view::SampleRef;
 
@@ -172,6 +172,14 @@ impl Here {
         let ear = Ear::new(global)?;
         let root = place::archive_of(global, &ear.config, archive, near.map(Path::new))?;
         let known = Known::read(global, &ear, &root)?;
+        Ok(Self { ear, root, known })
+    }
+
+    /// The same with no more of the samples than lines of overrides.jsonl may speak of.
+    fn for_lines(global: &Global, archive: Option<&Path>, lines: &[u8]) -> Result<Self, Failure> {
+        let ear = Ear::new(global)?;
+        let root = place::archive_of(global, &ear.config, archive, None)?;
+        let known = Known::read_wanted(global, &ear, &root, &Wanted::of(lines, root.path()))?;
         Ok(Self { ear, root, known })
     }
 

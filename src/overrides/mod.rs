@@ -20,6 +20,7 @@ mod labels;
 mod line;
 pub mod manifest;
 mod recorder;
+mod wanted;
 mod write;
 
 pub use contents::{At, Contents, Names};
@@ -27,4 +28,5 @@ pub use file::{Conflict, Problem, Reading, Said, read};
 pub use labels::Labels;
 pub use line::{Digest, Line, LineError};
 pub use recorder::{RecordError, Recorder};
+pub use wanted::Wanted;
 pub use write::{Form, write};

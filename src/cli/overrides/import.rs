@@ -91,7 +91,12 @@ pub(in crate::cli) fn take_lines(
 }
 
 fn take(global: &Global, args: &ImportArgs, text: &[u8]) -> Result<Outcome, Failure> {
-    let here = Here::new(global, args.about.archive.as_deref(), None)?;
+    let archive = args.about.archive.as_deref();
+    let here = match args.index.is_some() || args.hash_originals {
+        // What a line's hash means is then found at paths that the lines do not name.
+        true => Here::new(global, archive, None)?,
+        false => Here::for_lines(global, archive, text)?,
+    };
     let mut contents = Elsewhere::new(&here.known.catalogue, &here.root);
     if let Some(index) = &args.index {
         let bad = contents.learn_index(index)?;
