@@ -84,7 +84,8 @@ impl Core {
 
     fn list(&self, handle: u64, from: u64, add: Add<'_>) -> Result<(), FsError> {
         let handle = self.handles.get(handle)?;
-        let Handle::Dir { view, dir, scratch, .. } = &*handle else { return Err(FsError::BadHandle) };
+        let Handle::Dir { view, dir, scratch, kept } = &*handle else { return Err(FsError::BadHandle) };
+        kept.iter().for_each(|folder| self.listings.read(*folder));
         let len = view.len(*dir);
         for place in from..u64::MAX {
             let next = place + 1;
