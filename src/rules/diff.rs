@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::route::{FolderId, Router, Verdict};
+use super::route::{FolderId, Router};
+use super::verdict::Verdict;
 
 /// How many samples a move is shown with.
 const EXAMPLES: usize = 3;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::condition::Condition;
 use super::heard::{first_three, likeliest};
 use super::names::NameTable;
-use super::route::{Audio, Reason, Router, Verdict, field_value};
+use super::route::{Audio, Router, field_value};
 use super::spec::{Action, Names, Route};
 use super::subject::Subject;
+use super::verdict::{Reason, Verdict};
 
 /// How many fine and collected labels an explanation lists.
 const LISTED: usize = 5;

@@ -2,8 +2,8 @@
 //! does not.
 
 use super::condition::Field;
-use super::route::Reason;
 use super::spec::{Duplicates, Layout, Names};
+use super::verdict::Reason;
 
 /// A key at the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::parse::check_folder;
-use super::route::{FolderId, Reason, Router, Verdict};
+use super::route::{FolderId, Router};
 use super::spec::{Layout, Rules, Spec};
+use super::verdict::{Reason, Verdict};
 
 /// A folder that the rules don't have.
 #[derive(Debug, Error, PartialEq, Eq)]

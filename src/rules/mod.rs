@@ -24,6 +24,7 @@ mod schema;
 mod spec;
 mod subject;
 mod template;
+mod verdict;
 mod vocabulary;
 mod words;
 
@@ -35,10 +36,11 @@ pub(crate) use error::{did_you_mean, shown};
 pub use explain::{Explanation, LabelSum, RouteCheck, Stage};
 pub use limit::NoFolder;
 pub use parse::{MAX_ROUTES, MAX_TEXT_BYTES};
-pub use route::{FolderId, Reason, Router, Verdict};
+pub use route::{FolderId, Router};
 pub use spec::{Duplicates, Layout, Names, Rules, Warning};
 pub use subject::{ReadName, Subject};
 pub use template::{FirstRules, FirstTargets};
+pub use verdict::{Reason, Verdict};
 pub use vocabulary::{Vocabulary, VocabularyError};
 
 /// Whether `word` is a key at the top of a rules file.
