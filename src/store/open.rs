@@ -28,8 +28,8 @@ pub(super) const TRIAL: &str = "trial";
 /// A pass reads the samples once and in order, and what is heard is read by hash, where of a million no cache helps.
 const CACHE: u64 = 2 << 20;
 
-/// How long a store that is locked is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_millis(400);
+/// How long a store that is locked is waited for: sled lets go on a thread of its own, which a busy machine keeps waiting.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl OpenOptions {
         // An owner that is just ending lets go in a moment.
         let patience = Instant::now() + LOCK_PATIENCE;
         while is_locked(&opened) && Instant::now() < patience {
-            std::thread::sleep(LOCK_PATIENCE / 20);
+            std::thread::sleep(LOCK_PATIENCE / 100);
             opened = crate::catch_quietly(|| config.open());
         }
         let db = match opened {

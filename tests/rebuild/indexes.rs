@@ -71,11 +71,17 @@ fn old(place: &Place) -> Vec<Value> {
     ]
 }
 
-#[test]
-fn an_old_index_gives_the_folders_it_says() {
+/// An archive of the files that the old index speaks of, with it.
+fn with_an_old_index() -> Place {
     let here =
         Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
     index(&here, &old(&here));
+    here
+}
+
+#[test]
+fn an_old_index_gives_the_folders_it_says() {
+    let here = with_an_old_index();
     let recorded = recorded(&here, false).unwrap();
     let expected = [
         place("a/china.wav", "China", Reason::Top1),
@@ -90,9 +96,7 @@ fn an_old_index_gives_the_folders_it_says() {
 
 #[test]
 fn labels_leave_their_folders_and_misc_as_they_did_and_overrides_go_first() {
-    let here =
-        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
-    index(&here, &old(&here));
+    let here = with_an_old_index();
     let recorded = recorded(&here, false).unwrap();
     let word = |label: &str| Override { label: label.to_owned(), note: None, at: 0.0 };
     let md5 = |text: &str| ContentHash::of(HashAlgorithm::Md5, text.as_bytes());
@@ -109,9 +113,7 @@ fn labels_leave_their_folders_and_misc_as_they_did_and_overrides_go_first() {
 
 #[test]
 fn rules_sort_an_old_index_anew_by_its_probabilities_and_its_duplicates_with_it() {
-    let here =
-        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
-    index(&here, &old(&here));
+    let here = with_an_old_index();
     let recorded = recorded(&here, true).unwrap();
     let rules = Rules::parse("{names: ignore, misc: {threshold: 0.2}}", &Vocabulary::drums()).unwrap();
     let expected = [
@@ -205,9 +207,7 @@ fn a_gzipped_index_of_an_archive_that_has_moved_is_rebuilt_where_it_is_now() {
 
 #[test]
 fn a_file_of_corrections_goes_before_what_the_index_says_and_its_bad_lines_are_named() {
-    let here =
-        Place::of(&[("a/china.wav", ""), ("a/low.wav", ""), ("a/short.wav", ""), ("b/k.wav", ""), ("z/copy.wav", "")]);
-    index(&here, &old(&here));
+    let here = with_an_old_index();
     let md5 = ContentHash::of(HashAlgorithm::Md5, b"l").to_hex();
     let file = here.path().join("overrides.jsonl");
     let lines = [

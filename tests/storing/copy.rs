@@ -194,7 +194,7 @@ fn what_a_damaged_database_lost_is_heard_again() {
     let place = Place::with_sounds(6);
     place.index(&[]);
     assert_eq!(place.index(&[]).count("unchanged"), 6);
-    let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+    let db = place.database();
     let analyses = db.open_tree("analyses").unwrap();
     let first = analyses.iter().keys().next().unwrap().unwrap();
     analyses.remove(first).unwrap();

@@ -143,7 +143,7 @@ fn a_damaged_analysis_is_told_where_a_sample_needs_it_and_passed_over_where_none
         .record(&[(needed, model, &heard), (other, model, &heard)], &[(b"a.wav", &entry)])
         .unwrap();
     let damage = |hash: &ContentHash| {
-        let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+        let db = place.database();
         let analyses = db.open_tree("analyses").unwrap();
         analyses.insert([&hash.key(), model.as_bytes()].concat(), &[0xFF; 3]).unwrap();
     };

@@ -27,7 +27,7 @@ fn a_second_process_is_told_who_has_the_store_and_the_way_round() {
 fn a_store_of_a_newer_program_is_left_alone() {
     let place = Place::with_sounds(1);
     place.index(&[]);
-    let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+    let db = place.database();
     db.open_tree("meta").unwrap().insert("schema", &99u32.to_be_bytes()).unwrap();
     db.flush().unwrap();
     drop(db);
@@ -38,7 +38,7 @@ fn a_store_of_a_newer_program_is_left_alone() {
             assert!(run.stderr.contains(word), "`{word}` is not in: {}", run.stderr);
         }
     }
-    let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+    let db = place.database();
     assert_eq!(db.open_tree("meta").unwrap().get("schema").unwrap().unwrap().as_ref(), 99u32.to_be_bytes());
     assert!(!db.open_tree("samples").unwrap().is_empty(), "nothing was set aside or emptied");
 }
@@ -122,7 +122,7 @@ fn words_that_a_database_lost_come_back_from_the_journal_and_newer_ones_stay() {
     let journal = place.store().join("journal.jsonl");
     let older = fs::read(&journal).unwrap();
     // The database loses a word and the rules.
-    let db = sled::Config::new().path(place.store().join("db")).open().unwrap();
+    let db = place.database();
     db.open_tree("overrides").unwrap().remove(hash(1).key()).unwrap();
     db.open_tree("rules").unwrap().clear().unwrap();
     db.flush().unwrap();
@@ -164,7 +164,7 @@ fn a_store_of_an_older_program_keeps_what_people_said_and_hears_again() {
     let said = Said::of(&store);
     drop(store);
     let journal = fs::read(place.store().join("journal.jsonl")).unwrap();
-    let db = crate::support::wait_for("the lock", || sled::Config::new().path(place.store().join("db")).open().ok());
+    let db = place.database();
     let analyses = db.open_tree("analyses").unwrap();
     for key in analyses.iter().keys().map(Result::unwrap).collect::<Vec<_>>() {
         let old =

@@ -134,6 +134,14 @@ impl Place {
         }
     }
 
+    /// Opens the database under the store, past drumfs: it is waited for as the store is.
+    pub fn database(&self) -> sled::Db {
+        wait_for("the database's lock", || match sled::Config::new().path(self.store().join("db")).open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => None,
+            result => Some(result.unwrap()),
+        })
+    }
+
     /// How the store is opened.
     pub fn options(&self, repair: bool) -> OpenOptions {
         OpenOptions {
