@@ -151,8 +151,11 @@ impl Search<'_> {
         drop(kept);
         near.unheard = (contents.len() - sounds.len()) as u64;
         drop(contents);
-        let pairs = candidates(&outlines).pairs;
+        let pairs = candidates(&outlines, self.cancel).pairs;
         drop(outlines);
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(SearchError::Stopped);
+        }
         near.candidates = pairs.len() as u64;
         (self.tell)(Step::ToCompare(near.candidates));
         self.compare(&sounds, pairs, &mut near, &mut failed)?;
