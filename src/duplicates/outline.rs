@@ -118,7 +118,7 @@ impl Outline {
     /// 0.5 for any two sounds, 1 for a copy. None where too little is heard to say.
     pub fn agreement(&self, other: &Self) -> Option<f32> {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
+        if std::arch::is_x86_feature_detected!("popcnt") {
             // SAFETY: the processor has what the function was compiled for.
             return unsafe { agreement_fast(self, other) };
         }
@@ -128,62 +128,93 @@ impl Outline {
     /// A bit for each sign that is heard.
     #[inline(always)]
     fn heard_bits(&self) -> [u64; WORDS] {
-        std::array::from_fn(|place| {
-            let left = usize::from(self.heard).saturating_sub(place * 64);
-            if left >= 64 { u64::MAX } else { (1u64 << left) - 1 }
-        })
+        let mut bits = [0; WORDS];
+        let mut left = usize::from(self.heard);
+        for word in &mut bits {
+            *word = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+            left = left.saturating_sub(64);
+        }
+        bits
     }
 }
 
-/// [`agreement`] with instructions for it: ten times as fast.
+/// [`agreement`] with the instruction that counts bits: six times as fast.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,popcnt")]
+#[target_feature(enable = "popcnt")]
 fn agreement_fast(a: &Outline, b: &Outline) -> Option<f32> {
     agreement(a, b)
 }
 
 /// See [`Outline::agreement`]. Every second lag is tried, and those beside one where more agree than chance brings about:
-/// the wave between 600 and 2,400 Hz is still much like itself one sign later.
+/// the wave between 600 and 2,400 Hz is still much like itself one sign later. Without closures, which are not compiled for
+/// the processor that was found.
 #[inline(always)]
 fn agreement(a: &Outline, b: &Outline) -> Option<f32> {
-    let mut best = f32::NEG_INFINITY;
+    let mut best = -1.0f32;
     for (early, late) in [(a, b), (b, a)] {
-        let (signs, heard) = (&early.signs, early.heard_bits());
-        let late_heard = late.heard_bits();
-        let share = |lag: usize| {
-            let count = usize::from(early.heard).saturating_sub(lag).min(usize::from(late.heard));
+        let (early_heard, late_heard) = (early.heard_bits(), late.heard_bits());
+        let (mut signs, mut heard) = (early.signs, early_heard);
+        let mut more = 0u64;
+        for step in 0..=MOST_LAG / 2 {
+            let count = usize::from(early.heard).saturating_sub(2 * step).min(usize::from(late.heard));
             if count < LEAST_SIGNS {
-                return None;
+                break;
             }
-            let (signs, heard) = (shifted(signs, lag), shifted(&heard, lag));
-            let mut differing = 0;
-            for ((x, y), (in_x, in_y)) in signs.iter().zip(&late.signs).zip(heard.iter().zip(&late_heard)) {
-                differing += ((x ^ y) & in_x & in_y).count_ones();
-            }
-            let same = 1.0 - differing as f32 / count as f32;
-            Some(same.max(1.0 - same))
-        };
-        let mut before_is_more = false;
-        for lag in (0..=MOST_LAG).step_by(2) {
-            let Some(here) = share(lag) else { break };
-            let is_more = here >= MORE_THAN_CHANCE;
-            if lag > 0 && (is_more || before_is_more) {
-                best = best.max(share(lag - 1).unwrap_or(here));
-            }
-            before_is_more = is_more;
+            let here = share(&signs, &heard, &late.signs, &late_heard, count);
             best = best.max(here);
+            more |= u64::from(here >= MORE_THAN_CHANCE) << step;
+            for place in 0..WORDS - 1 {
+                signs[place] = signs[place] >> 2 | signs[place + 1] << 62;
+                heard[place] = heard[place] >> 2 | heard[place + 1] << 62;
+            }
+            signs[WORDS - 1] >>= 2;
+            heard[WORDS - 1] >>= 2;
+        }
+        // Behind or before such a one.
+        let mut odd = more | more >> 1;
+        while odd != 0 {
+            let lag = 2 * odd.trailing_zeros() as usize + 1;
+            odd &= odd - 1;
+            let count = usize::from(early.heard).saturating_sub(lag).min(usize::from(late.heard));
+            if count >= LEAST_SIGNS && lag <= MOST_LAG {
+                let (signs, heard) = (shifted(&early.signs, lag), shifted(&early_heard, lag));
+                best = best.max(share(&signs, &heard, &late.signs, &late_heard, count));
+            }
         }
     }
-    best.is_finite().then_some(best)
+    (best >= 0.0).then_some(best)
+}
+
+/// Which share of `count` signs that are heard in both is the same, or opposite where that is more.
+#[inline(always)]
+fn share(
+    signs: &[u64; WORDS],
+    heard: &[u64; WORDS],
+    other: &[u64; WORDS],
+    other_heard: &[u64; WORDS],
+    count: usize,
+) -> f32 {
+    let mut differing = 0;
+    for place in 0..WORDS {
+        differing += ((signs[place] ^ other[place]) & heard[place] & other_heard[place]).count_ones();
+    }
+    differing.max(count as u32 - differing) as f32 / count as f32
 }
 
 /// The bits from `lag` on, at the beginning.
 #[inline(always)]
 fn shifted(words: &[u64; WORDS], lag: usize) -> [u64; WORDS] {
     let (whole, bits) = (lag / 64, lag % 64);
-    let at = |place: usize| words.get(place).copied().unwrap_or(0);
-    // Twice, so that a shift by 64 is nothing.
-    std::array::from_fn(|place| at(place + whole) >> bits | at(place + whole + 1) << (63 - bits) << 1)
+    // Silence behind them.
+    let mut padded = [0; WORDS + MOST_LAG / 64 + 2];
+    padded[..WORDS].copy_from_slice(words);
+    let mut moved = [0; WORDS];
+    let Some(from) = padded.get(whole..whole + WORDS + 1) else { return moved };
+    for place in 0..WORDS {
+        // Twice, so that a shift by 64 leaves nothing.
+        moved[place] = from[place] >> bits | from[place + 1] << (63 - bits) << 1;
+    }
+    moved
 }
 
 /// Makes outlines; keeps its tables between sounds. One per thread.
