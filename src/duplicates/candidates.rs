@@ -292,6 +292,7 @@ mod tests {
     /// tenth of them are one sound with changes that hardly matter, and a tenth hiss of the same spectrum.
     #[test]
     #[ignore = "a measurement, of minutes"]
+    #[allow(clippy::print_stdout)]
     fn a_million_outlines() {
         let count: u64 = std::env::var("DRUMFS_OUTLINES").map_or(1_000_000, |count| count.parse().unwrap());
         let outlines: Vec<Outline> = (0..count)

@@ -129,27 +129,23 @@ impl Search<'_> {
     /// # Errors
     /// [`SearchError`]. A file that can't be read or decoded costs itself alone.
     pub fn run(&self) -> Result<Near, SearchError> {
-        let first = self.catalogue.is_first_of_content();
-        let contents: Vec<(u32, ContentHash)> = (0u32..)
-            .zip(self.catalogue.samples().iter())
-            .zip(first)
-            // What is too short to be classified may be a copy of what is too short, too.
-            .filter(|((_, sample), first)| *first && matches!(sample.status, Status::Ok | Status::TooShort))
-            .filter_map(|((id, sample), _)| Some((id, sample.hash?)))
-            .collect();
         let mut failed = BTreeMap::new();
+        let (contents, lost) = self.contents(&mut failed);
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(SearchError::Stopped);
+        }
         let (kept, heard) = self.outlines(&contents, &mut failed)?;
         let mut near = Near { heard, ..Near::default() };
         let mut sounds: Vec<(u32, ContentHash)> = Vec::new();
         let mut outlines: Vec<Outline> = Vec::new();
         for (id, hash) in &contents {
-            if let Some(Some(outline)) = kept.0.get(hash) {
+            if let Some(Some(outline)) = kept.of(hash) {
                 sounds.push((*id, *hash));
                 outlines.push(*outline);
             }
         }
         drop(kept);
-        near.unheard = (contents.len() - sounds.len()) as u64;
+        near.unheard = (contents.len() + lost - sounds.len()) as u64;
         drop(contents);
         let pairs = candidates(&outlines, self.cancel).pairs;
         drop(outlines);
@@ -163,6 +159,50 @@ impl Search<'_> {
         Ok(near)
     }
 
+    /// The contents, each by the first of its samples whose file is the one that was indexed. What is known of a file that
+    /// has changed since is of another sound: it is named, and compared when it has been indexed again. And of how many
+    /// contents no file is left.
+    fn contents(&self, failed: &mut BTreeMap<u32, String>) -> (Vec<(u32, ContentHash)>, usize) {
+        let samples: Vec<(u32, ContentHash)> = (0u32..)
+            .zip(self.catalogue.samples().iter())
+            // What is too short to be classified may be a copy of what is too short, too.
+            .filter(|(_, sample)| matches!(sample.status, Status::Ok | Status::TooShort))
+            .filter_map(|(id, sample)| Some((id, sample.hash?)))
+            .collect();
+        let first = self.catalogue.is_first_of_content();
+        let is_first = |id: u32| first.get(id as usize).copied().unwrap_or(false);
+        let stale: HashMap<u32, String> = samples
+            .par_iter()
+            .filter(|(id, _)| is_first(*id) && !self.cancel.load(Ordering::Relaxed))
+            .filter_map(|(id, _)| Some((*id, hearing::stale(self.root, self.catalogue.sample(*id))?)))
+            .collect();
+        if stale.is_empty() {
+            return (samples.into_iter().filter(|(id, _)| is_first(*id)).collect(), 0);
+        }
+        // Of their contents there may be copies that are as they were.
+        let mut left: HashSet<ContentHash> =
+            samples.iter().filter(|(id, _)| stale.contains_key(id)).map(|(_, hash)| *hash).collect();
+        failed.extend(stale);
+        let mut contents = Vec::new();
+        for (id, hash) in samples {
+            if failed.contains_key(&id) {
+                continue;
+            }
+            if is_first(id) {
+                contents.push((id, hash));
+            } else if left.contains(&hash) {
+                match hearing::stale(self.root, self.catalogue.sample(id)) {
+                    Some(why) => _ = failed.insert(id, why),
+                    None => {
+                        left.remove(&hash);
+                        contents.push((id, hash));
+                    }
+                }
+            }
+        }
+        (contents, left.len())
+    }
+
     /// The outlines of all contents, and how many were computed now.
     fn outlines(
         &self,
@@ -171,12 +211,12 @@ impl Search<'_> {
     ) -> Result<(Kept, u64), SearchError> {
         let mut kept = Kept::read(self.folder);
         let missing: Vec<(u32, ContentHash)> =
-            contents.iter().filter(|(_, hash)| !kept.0.contains_key(hash)).copied().collect();
+            contents.iter().filter(|(_, hash)| kept.of(hash).is_none()).copied().collect();
         (self.tell)(Step::ToHear(missing.len() as u64));
         let heard = AtomicU64::new(0);
         let mut rest = &missing[..];
         while !rest.is_empty() {
-            let (batch, after) = rest.split_at(rest.len().min(BATCH.max(kept.0.len() / 4)));
+            let (batch, after) = rest.split_at(rest.len().min(BATCH.max(kept.len() / 4)));
             rest = after;
             let outlined: Vec<(u32, ContentHash, Result<Option<Outline>, Unheard>)> = batch
                 .par_iter()
@@ -188,17 +228,19 @@ impl Search<'_> {
                     (*id, *hash, outline)
                 })
                 .collect();
+            let mut new = Vec::with_capacity(outlined.len());
             for (id, hash, outline) in outlined {
                 match outline {
-                    Ok(outline) => _ = kept.0.insert(hash, outline),
+                    Ok(outline) => new.push((hash, outline)),
                     // Not kept: it may be readable the next time.
                     Err(Unheard::Unread(why)) => _ = failed.insert(id, why),
                     Err(Unheard::Undecoded(why)) => {
-                        kept.0.insert(hash, None);
+                        new.push((hash, None));
                         failed.insert(id, why);
                     }
                 }
             }
+            kept.add(new);
             kept.write(self.folder).map_err(|source| self.unkept(source))?;
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(SearchError::Stopped);
