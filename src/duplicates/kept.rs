@@ -10,7 +10,7 @@ use super::Outline;
 use super::sealed::Kind;
 use crate::archive::{ContentHash, HashAlgorithm};
 
-const KIND: Kind = Kind { name: "outlines.bin", magic: *b"drumfs\0o", version: 2 };
+const KIND: Kind = Kind { name: "outlines.bin", magic: *b"drumfs\0o", version: 3 };
 
 /// The outlines that are known. None for a content that has none: silence, or nothing that can be decoded.
 ///

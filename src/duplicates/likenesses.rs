@@ -12,7 +12,7 @@ use super::sealed::Kind;
 use crate::archive::ContentHash;
 
 /// Raise `version` with anything that changes a likeness.
-const KIND: Kind = Kind { name: "likenesses.bin", magic: *b"drumfs\0l", version: 1 };
+const KIND: Kind = Kind { name: "likenesses.bin", magic: *b"drumfs\0l", version: 2 };
 const ENTRY: usize = 18;
 
 /// Likenesses by pairs of contents.

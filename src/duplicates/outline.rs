@@ -12,8 +12,9 @@ use crate::audio::resample::Resampler;
 /// Sounds are looked at at this rate, in Hz. What is above half of it tells sounds apart less than it depends on formats.
 pub(super) const RATE: u32 = 16_000;
 
-/// A sound starts where it first reaches this part of its peak (-26 dB), as for the model's features.
-pub(super) const ONSET_RATIO: f32 = 0.05;
+/// A sound starts where it first reaches this part of its peak (-14 dB). What an encoder spreads before a beginning (AAC up
+/// to 30 ms of it) is below that, other than the -26 dB of the model's features.
+pub(super) const ONSET_RATIO: f32 = 0.2;
 /// A peak below this (-80 dBFS) is silence.
 const SILENT_PEAK: f32 = 1e-4;
 
