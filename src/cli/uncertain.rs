@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 
 use super::context::Ear;
 use super::known::Known;
+use super::outside::write_outside;
 use super::review::{self, PageArgs};
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::classify::places::write_whole;
 use crate::report::uncertain::{self, By, Line, Wanted};
 
 /// List the samples that are most worth a correction
@@ -92,7 +92,7 @@ pub(super) fn run(global: &Global, args: &UncertainArgs) -> Result<Outcome, Fail
         Some(path) => {
             let mut text = Vec::new();
             write_csv(&mut text, rows)?;
-            write_whole(path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+            write_outside(path, Some(&root), &text)?;
             output::tell(format_args!("wrote {} samples to {}", lines.len(), path.display()));
         }
         None => write_csv(std::io::stdout().lock(), rows)?,
