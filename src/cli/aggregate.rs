@@ -31,7 +31,7 @@ pub struct AggregateArgs {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The format, where the file's name does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = Format::written())]
     format: Option<Format>,
     /// Models from the oldest to the newest, as the records name them; the last one wins
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]

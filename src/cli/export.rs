@@ -31,7 +31,7 @@ pub struct ExportArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The format, where the file's name does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = Format::written())]
     format: Option<Format>,
     /// Probabilities in eight bits each: off by less than 1/255 = 0.0039, and they still sum to 1
     #[arg(long, conflicts_with = "no_probs")]
@@ -88,10 +88,10 @@ pub(super) fn run(global: &Global, args: &ExportArgs) -> Result<Outcome, Failure
         prefix: args.prefix.clone(),
         archive,
     };
+    let stop = context::stop_flag()?;
     let mut writer = RecordWriter::create(to, format, options)?;
     let mut bad = BadLines::default();
     let bar = Counting::new("records");
-    let stop = context::stop_flag()?;
     origin.each(&ear, &mut bad, &mut |record| {
         context::go_on(&stop)?;
         bar.more(1);

@@ -57,6 +57,9 @@ pub struct ImportArgs {
 pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure> {
     let root = ArchiveRoot::new(&args.archive)?;
     // What is wrong with a name is said before anything is taken.
+    if args.files.iter().any(|file| file == Path::new("-")) {
+        return Err("files are read here, some of them twice: put what comes from standard input into one".into());
+    }
     let formats = args.files.iter().map(|file| format_of(args.format, file)).collect::<Result<Vec<_>, _>>()?;
     let mut said = Vec::new();
     let outcome = take(global, args, &root, formats, &mut said);

@@ -34,6 +34,6 @@ pub use output::Output;
 pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Probs, Record, Sound};
 pub(crate) use record::{from_hex, to_hex};
-pub(crate) use text::without_nan;
 pub use text::PathText;
+pub(crate) use text::without_nan;
 pub use write::{RecordWriter, WriteError, WriteOptions};
