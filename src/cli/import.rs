@@ -177,6 +177,7 @@ fn tell(args: &ImportArgs, ear: &Ear, file: &Path, done: &Imported) -> Result<()
         (done.labelled, "show the label of another model until they are heard"),
         (done.duplicates, "have the content, and the label, of another"),
         (done.failed, "could not be heard there"),
+        (done.same, "were taken over before: nothing changed"),
         (done.known, "are known better here"),
         (done.absent, "are not in the archive"),
         (done.changed, "have changed since"),
