@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -33,8 +33,9 @@ impl Output {
     /// What the system says.
     pub fn create(path: &Path) -> io::Result<Self> {
         let is_gzip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        // Where it is a link, what it leads to is replaced and the link stays.
-        let real = path.canonicalize();
+        // Where it is a link, what it leads to is replaced and the link stays; one that somebody else put there is itself
+        // replaced.
+        let real = if is_own(path) { path.canonicalize().ok() } else { None };
         let path = real.as_deref().unwrap_or(path);
         let there = fs::metadata(path).ok();
         let special = there.as_ref().is_some_and(|metadata| !metadata.is_file() && !metadata.is_dir());
@@ -104,6 +105,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether what is at a path, link or not, is this user's or root's.
+fn is_own(path: &Path) -> bool {
+    // SAFETY: geteuid has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    fs::symlink_metadata(path).is_ok_and(|there| [me, 0].contains(&there.uid()))
 }
 
 impl Write for Output {

@@ -35,7 +35,8 @@ fn labels_of_the_older_pipeline_show_at_once_and_no_original_is_opened() {
     let click = record_of(&now, "_unsorted/click.wav");
     assert_eq!(click.sample.error.as_deref(), Some("too_short"));
     // Importing it again changes nothing.
-    assert_eq!(import_old(&place), said);
+    let again = import_old(&place);
+    assert_eq!((&again["same"], &again["labelled"], &again["failed"]), (&6.into(), &0.into(), &0.into()), "{again}");
     run_to(&place, 0, &["export", "archive", "-o", "again.jsonl"]);
     assert_eq!(records(&place, "again.jsonl"), now);
 }
@@ -233,10 +234,10 @@ fn a_dry_run_changes_nothing() {
 #[test]
 fn an_index_that_is_imported_again_is_told_to_change_nothing_and_the_later_of_two_lines_still_counts() {
     let place = few();
-    let first = import(&place);
+    let first = import_old(&place);
     let taken: u64 = ["labelled", "duplicates", "failed"].iter().map(|key| first[*key].as_u64().unwrap()).sum();
     assert!(taken > 3 && first["same"] == 0, "{first}");
-    let again = import(&place);
+    let again = import_old(&place);
     assert_eq!(again["same"], taken, "{again}");
     assert_eq!((&again["labelled"], &again["duplicates"], &again["failed"]), (&0.into(), &0.into(), &0.into()));
     let told = run_to(&place, 0, &["import", "archive", golden("old.jsonl").to_str().unwrap()]);
