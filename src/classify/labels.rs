@@ -35,12 +35,18 @@ pub enum LabelsError {
         /// `empty` or `listed twice`.
         problem: &'static str,
     },
-    /// The mapping names a fine label that the list lacks.
-    #[error("canonical_mapping.json: `{0}` is not one of the model's labels")]
-    UnknownFine(String),
+    /// The mapping names a fine label that the list lacks, and nearly names one that is there.
+    #[error("canonical_mapping.json: `{fine}` is not one of the model's labels; did you mean `{meant}`?")]
+    UnknownFine {
+        /// The label.
+        fine: String,
+        /// The one that is there.
+        meant: String,
+    },
     /// The mapping sends a label to something that is not canonical.
     #[error(
-        "canonical_mapping.json: `{fine}` goes to `{canonical}`; expected one of {}, or another label of the model",
+        "canonical_mapping.json: `{fine}` goes to `{canonical}`; expected one of {}, or another label of the model (a folder of another name: a route of \
+         rules.yml, `- {{fine_label: {fine}, to: {canonical}}}`)",
         CANONICAL.join(", ")
     )]
     UnknownCanonical {
@@ -135,6 +141,7 @@ impl Labels {
     /// canonical label, bare or under `model_class_to_canonical`. A fine label may also go to another label of the model,
     /// or to itself, as in mappings of the older pipeline: it has a folder where the rules list that label, and is `misc`
     /// elsewhere. A fine label that the object does not name stays itself where it is canonical, else it goes to `misc`.
+    /// What it says of labels that the list lacks is passed over, unless one is nearly named.
     ///
     /// # Errors
     /// [`LabelsError`] says which file, and what in it.
@@ -150,7 +157,11 @@ impl Labels {
         let mut elsewhere = BTreeMap::new();
         for (fine, to) in mapping {
             let Some(index) = names.iter().position(|name| *name == fine) else {
-                return Err(LabelsError::UnknownFine(fine));
+                // The older pipeline passed such labels over: of a model before, say. Who misspelt one is to know.
+                match near(&fine, names.iter().map(String::as_str)) {
+                    Some(meant) => return Err(LabelsError::UnknownFine { fine, meant: meant.to_owned() }),
+                    None => continue,
+                }
             };
             let known = canonical_index(&to);
             if known.is_none() && !names.contains(&to) {
@@ -215,6 +226,12 @@ impl Labels {
     }
 }
 
+/// The known name that a name is nearly; none where it is none of them by far.
+pub(super) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
+    known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|closest| likeness(closest) > 0.6)
+}
+
 /// Index in [`CANONICAL`] of a name, whatever its case.
 pub fn canonical_index(name: &str) -> Option<usize> {
     CANONICAL.iter().position(|known| known.eq_ignore_ascii_case(name))
@@ -248,6 +265,9 @@ mod tests {
         let labels = Labels::parse(list, old).unwrap();
         assert_eq!(labels.canonical(), [MISC, MISC, 2, MISC]);
         assert_eq!([0, 1, 2, 3].map(|index| labels.collected_under(index)), ["Agogo", "misc", "Kick", "FX"]);
+        // Labels that this model never had.
+        let more = r#"{"Agogo": "Agogo", "Noise": "FX", "Ride_Bell": "Ride", "Floor_Tom": "Tom"}"#;
+        assert_eq!(Labels::parse(list, more), Ok(labels));
         assert!(Labels::parse(list, r#"{"Noise": "Nowhere"}"#).unwrap_err().to_string().contains("another label"));
     }
 

@@ -49,7 +49,7 @@ pub enum ModelError {
     /// A Keras file was given.
     #[error(
         "{}: a Keras model; convert it with `python -m tf2onnx.convert --keras {} --output {} --opset 17` (docs/models.md) \
-         and name that in model_path, or leave model_path, label_map and canonical_mapping out: drumfs has a model of its own",
+         and name that in model_path, or leave model_path and label_map out: drumfs has a model of its own",
         .0.display(),
         .0.display(),
         .0.with_extension("onnx").display()

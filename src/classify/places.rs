@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -54,19 +54,24 @@ pub fn calibration_to_write(files: &ModelFiles, model_id: &str) -> Option<PathBu
 /// # Errors
 /// What the system says; the old file is as it was then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_whole_for(path, bytes, 0o600)
-}
-
-/// The same for a file that others may read: with the rights of the file that was there, or those that the shell gives
-/// new files.
-///
-/// # Errors
-/// The same.
-pub fn write_whole_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let before = fs::metadata(path).ok().map(|before| before.permissions());
-    let rights = before.unwrap_or_else(|| fs::Permissions::from_mode(0o666 & !shell_umask()));
-    write_whole_for(path, bytes, 0o600)?;
-    fs::set_permissions(path, rights)
+    // A device or a pipe is not to be replaced by a file.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there, and no file"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    // Left by a process of this number that crashed, or put there for this one to write through.
+    drop(fs::remove_file(&temporary));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 /// The rights that the shell takes from new files, once [`keep_private`] has taken more; none until then.
@@ -104,23 +109,6 @@ pub fn shell_umask() -> u32 {
 fn swap_umask(umask: u32) -> u32 {
     // SAFETY: umask has no preconditions.
     (unsafe { libc::umask(umask as libc::mode_t) }) as u32
-}
-
-fn write_whole_for(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    // Left by a process of this number that crashed, or put there for this one to write through.
-    drop(fs::remove_file(&temporary));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 #[cfg(test)]

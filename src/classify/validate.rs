@@ -333,10 +333,16 @@ impl Checks<'_> {
                 self.say(WHAT, Level::Wrong, format!("{origin}: {problem}"));
             };
             if !names.contains(fine) {
-                wrong(format!(
-                    "`{fine}` is not one of the model's labels{}",
-                    near(fine, names.iter().map(String::as_str))
-                ));
+                match super::labels::near(fine, names.iter().map(String::as_str)) {
+                    Some(meant) => {
+                        wrong(format!("`{fine}` is not one of the model's labels; did you mean `{meant}`?"));
+                    }
+                    None => {
+                        let passed_over = "is not one of the model's labels: passed over";
+                        self.say(WHAT, Level::Note, format!("{origin}: `{fine}` {passed_over}"));
+                        continue;
+                    }
+                }
             }
             if canonical_index(to).is_none() && !names.contains(to) {
                 let hint = near(to, CANONICAL.into_iter().chain(names.iter().map(String::as_str)));
@@ -524,9 +530,7 @@ fn respelt(name: &str) -> Option<String> {
 
 /// `; did you mean …?`, where something is near.
 fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let distance = |known: &&str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
-    let closest = known.max_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|closest| distance(closest) > 0.6);
-    closest.map_or_else(String::new, |closest| format!("; did you mean `{closest}`?"))
+    super::labels::near(name, known).map_or_else(String::new, |closest| format!("; did you mean `{closest}`?"))
 }
 
 /// A canonical mapping as it is written, names that are there twice included.

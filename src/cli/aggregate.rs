@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Ear;
+use super::context::{self, Ear};
 use super::export::format_of;
+use super::outside::refuse_inside;
 use super::progress::Counting;
 use super::records::Origin;
 use super::{Failure, Global, Outcome, output};
@@ -30,7 +31,7 @@ pub struct AggregateArgs {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The format, where the file's name does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = Format::written())]
     format: Option<Format>,
     /// Models from the oldest to the newest, as the records name them; the last one wins
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
@@ -62,21 +63,25 @@ pub(super) fn run(global: &Global, args: &AggregateArgs) -> Result<Outcome, Fail
     let mut aggregator = Aggregator::new(folder, age);
     let (mut all_bad, mut labels, mut one_order) = (0, None::<Vec<String>>, true);
     let bar = Counting::new("records");
+    let stop = context::stop_flag()?;
     for input in &args.inputs {
         let origin = Origin::of_path(global, &ear, input)?;
-        if let Origin::Store(_, root) = &origin {
-            super::export::refuse_inside(&args.output, root)?;
+        if let Some(root) = origin.archive() {
+            for file in args.conflicts.iter().chain([&args.output]) {
+                refuse_inside(file, root)?;
+            }
         }
         let own = origin.labels(&ear)?;
         one_order &= labels.as_ref().is_none_or(|known| *known == own);
         labels.get_or_insert(own);
         let run = match &origin {
-            Origin::Store(..) => STORE_RUN.to_owned(),
+            Origin::Store(..) | Origin::Mount(..) => STORE_RUN.to_owned(),
             Origin::Index(path) if path.ends_with("_control/index.jsonl") => STORE_RUN.to_owned(),
             Origin::Index(path) => run_of(path, std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()),
         };
         let mut bad = BadLines::default();
         origin.each(&ear, &mut bad, &mut |record| {
+            context::go_on(&stop)?;
             bar.more(1);
             Ok(aggregator.take(record, &run)?)
         })?;
@@ -104,7 +109,10 @@ pub(super) fn run(global: &Global, args: &AggregateArgs) -> Result<Outcome, Fail
             false => Ok(()),
         }
     };
-    let mut write = |record: &_| writer.write(record).map_err(std::io::Error::other);
+    let mut write = |record: &_| {
+        context::go_on(&stop)?;
+        writer.write(record).map_err(std::io::Error::other)
+    };
     let done = aggregator.finish(&mut write, &mut tell).map_err(|error| failed(&args.output, error))?;
     bar.finish();
     writer.finish()?;

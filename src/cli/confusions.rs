@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::context::Ear;
 use super::known::Known;
+use super::outside::write_outside;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::classify::places::write_whole;
 use crate::report::confusions::{self, Wanted};
 
 /// Show what the model mixes up, with examples to listen to
@@ -56,7 +56,7 @@ pub(super) fn run(global: &Global, args: &ConfusionsArgs) -> Result<Outcome, Fai
     let found = confusions::find(&known.catalogue, &router, &known.overrides, labels, known.mount(), wanted);
     if let Some(path) = &args.html {
         let page = found.html(&root.path().display().to_string());
-        write_whole(path, page.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_outside(path, Some(&root), page.as_bytes())?;
         output::tell(format_args!("wrote {}", path.display()));
     }
     if args.json {

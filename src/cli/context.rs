@@ -1,8 +1,9 @@
 //! What most commands need: archive, store, model.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Failure, Global, output};
 use crate::archive::{ArchiveRoot, HashAlgorithm, real_path};
@@ -134,6 +135,14 @@ pub fn open_store(folder: PathBuf, archive: &ArchiveRoot, repair: bool, purpose:
         output::tell(format_args!("drumfs: {notice}"));
     }
     Ok(Arc::new(opened.store))
+}
+
+/// An error where the flag is set, for work that leaves nothing behind when it is given up.
+pub fn go_on(stop: &AtomicBool) -> io::Result<()> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(io::Error::other("stopped; nothing was written")),
+        false => Ok(()),
+    }
 }
 
 /// A flag that Ctrl-C and SIGTERM set. The second one ends the process at once.

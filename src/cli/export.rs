@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Ear;
+use super::context::{self, Ear};
+use super::outside::refuse_inside;
 use super::progress::Counting;
 use super::records::Origin;
 use super::{Failure, Global, Outcome, output};
@@ -30,7 +31,7 @@ pub struct ExportArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The format, where the file's name does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = Format::written())]
     format: Option<Format>,
     /// Probabilities in eight bits each: off by less than 1/255 = 0.0039, and they still sum to 1
     #[arg(long, conflicts_with = "no_probs")]
@@ -87,10 +88,12 @@ pub(super) fn run(global: &Global, args: &ExportArgs) -> Result<Outcome, Failure
         prefix: args.prefix.clone(),
         archive,
     };
+    let stop = context::stop_flag()?;
     let mut writer = RecordWriter::create(to, format, options)?;
     let mut bad = BadLines::default();
     let bar = Counting::new("records");
     origin.each(&ear, &mut bad, &mut |record| {
+        context::go_on(&stop)?;
         bar.more(1);
         Ok(writer.write(&record)?)
     })?;
@@ -114,21 +117,9 @@ pub(super) fn run(global: &Global, args: &ExportArgs) -> Result<Outcome, Failure
 pub(super) fn format_of(asked: Option<Format>, path: &Path) -> Result<Format, Failure> {
     asked.or_else(|| Format::of(path)).ok_or_else(|| match path == Path::new("-") {
         true => "which format? Say it with --format, or write to a file with -o".into(),
+        false if path.is_dir() => format!("{}: a folder; name a file, such as its index.jsonl", path.display()).into(),
         false => format!("{}: its name does not say the format: say it with --format", path.display()).into(),
     })
-}
-
-/// The archive is never written.
-pub(super) fn refuse_inside(path: &Path, root: &ArchiveRoot) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match folder.canonicalize() {
-        Ok(real) if path != Path::new("-") && real.starts_with(root.path()) => Err(format!(
-            "{} would lie inside the archive, which is never written: give a file somewhere else",
-            path.display()
-        )
-        .into()),
-        _ => Ok(()),
-    }
 }
 
 /// A label_mapping.json.

@@ -1,7 +1,9 @@
 //! `drumfs features`: what training reads, computed by the code that inference uses.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +11,6 @@ use clap::Args;
 use ndarray::{Array1, Array2, ShapeError};
 use ndarray_npy::{NpzWriter, WriteNpzError};
 use rayon::prelude::*;
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::output;
@@ -68,7 +69,6 @@ pub enum FeaturesError {
 }
 
 /// One line of a manifest.
-#[derive(Deserialize)]
 struct Line {
     path: PathBuf,
 }
@@ -130,7 +130,13 @@ pub fn run(args: &FeaturesArgs) -> Result<usize, FeaturesError> {
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<Line>, csv::Error> {
-    csv::Reader::from_path(path)?.deserialize().collect()
+    let mut rows = csv::Reader::from_path(path)?;
+    let column = rows.byte_headers()?.iter().position(|name| name == b"path");
+    let missing = || io::Error::new(io::ErrorKind::InvalidData, "there is no column `path`");
+    let column = column.ok_or_else(missing)?;
+    // Paths are bytes, be they UTF-8 or not.
+    let path = |row: csv::ByteRecord| Line { path: OsStr::from_bytes(row.get(column).unwrap_or_default()).into() };
+    rows.byte_records().map(|row| row.map(path)).collect()
 }
 
 fn hear(ear: &mut Ear, path: &Path) -> Result<Row, String> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::context::{self, Ear};
 use super::export::{format_of, read_labels};
@@ -47,7 +48,7 @@ pub struct ImportArgs {
     /// Say what would be taken over, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print the result as JSON
+    /// Print the result as JSON: a list where several files are named
     #[arg(long)]
     json: bool,
 }
@@ -56,7 +57,30 @@ pub struct ImportArgs {
 pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure> {
     let root = ArchiveRoot::new(&args.archive)?;
     // What is wrong with a name is said before anything is taken.
+    if args.files.iter().any(|file| file == Path::new("-")) {
+        return Err("files are read here, some of them twice: put what comes from standard input into one".into());
+    }
     let formats = args.files.iter().map(|file| format_of(args.format, file)).collect::<Result<Vec<_>, _>>()?;
+    let mut said = Vec::new();
+    let outcome = take(global, args, &root, formats, &mut said);
+    // What was taken over before an error is told, too.
+    if args.json {
+        match (&said[..], args.files.len()) {
+            ([], 1) => {}
+            ([one], 1) => output::json(one)?,
+            (all, _) => output::json(&all)?,
+        }
+    }
+    outcome
+}
+
+fn take(
+    global: &Global,
+    args: &ImportArgs,
+    root: &ArchiveRoot,
+    formats: Vec<Format>,
+    said: &mut Vec<Value>,
+) -> Result<Outcome, Failure> {
     let mut any_failed = false;
     let mut rest = args.files.iter().zip(formats).peekable();
     while let Some((file, format)) = rest.next() {
@@ -67,9 +91,9 @@ pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure
                 while let Some(next) = rest.next_if(|(_, format)| matches!(format, Format::Jsonl | Format::Hashes)) {
                     files.push(next);
                 }
-                into_store(global, args, &root, &files)?
+                into_store(global, args, root, &files, said)?
             }
-            format => labels(global, args, &root, file, format)?,
+            format => labels(global, args, root, file, format, said)?,
         };
         match outcome {
             Outcome::Done => {}
@@ -85,6 +109,7 @@ fn into_store(
     args: &ImportArgs,
     root: &ArchiveRoot,
     files: &[(&PathBuf, Format)],
+    said: &mut Vec<Value>,
 ) -> Result<Outcome, Failure> {
     let ear = Ear::new(global)?;
     let folder = context::store_folder(global, &ear.config, root)?;
@@ -98,8 +123,8 @@ fn into_store(
     for (file, format) in files {
         let mut bad = BadLines::default();
         match format {
-            Format::Hashes => seen(args, &store, file, &mut bad)?,
-            _ => index(args, &ear, &store, root, file, &mut bad)?,
+            Format::Hashes => seen(args, &store, file, &mut bad, said)?,
+            _ => index(args, &ear, &store, root, file, &mut bad, said)?,
         }
         bad.sentences().iter().for_each(output::tell);
         all_bad += bad.count();
@@ -122,6 +147,7 @@ fn index(
     root: &ArchiveRoot,
     file: &Path,
     bad: &mut BadLines,
+    said: &mut Vec<Value>,
 ) -> Result<(), Failure> {
     let labels = match &args.label_map {
         Some(path) => Some(read_labels(path)?),
@@ -136,7 +162,8 @@ fn index(
     bar.finish();
     let done = importer.finish()?;
     if args.json {
-        return Ok(output::json(&DoneIndex { file, done: &done, bad_lines: bad.count() })?);
+        said.push(serde_json::to_value(DoneIndex { file, done: &done, bad_lines: bad.count() })?);
+        return Ok(());
     }
     tell(args, ear, file, &done)
 }
@@ -150,6 +177,7 @@ fn tell(args: &ImportArgs, ear: &Ear, file: &Path, done: &Imported) -> Result<()
         (done.labelled, "show the label of another model until they are heard"),
         (done.duplicates, "have the content, and the label, of another"),
         (done.failed, "could not be heard there"),
+        (done.same, "were taken over before: nothing changed"),
         (done.known, "are known better here"),
         (done.absent, "are not in the archive"),
         (done.changed, "have changed since"),
@@ -189,10 +217,17 @@ struct DoneSeen<'a> {
 
 /// seen_hashes.txt says which contents the older pipeline had heard, and nothing of what it heard: it was its reason to
 /// pass them over. Here the store itself knows that.
-fn seen(args: &ImportArgs, store: &Store, file: &Path, bad: &mut BadLines) -> Result<(), Failure> {
+fn seen(
+    args: &ImportArgs,
+    store: &Store,
+    file: &Path,
+    bad: &mut BadLines,
+    said: &mut Vec<Value>,
+) -> Result<(), Failure> {
     let Seen { hashes, here, heard } = compare(file, store, bad)?;
     if args.json {
-        return Ok(output::json(&DoneSeen { file, hashes, here, heard, bad_lines: bad.count() })?);
+        said.push(serde_json::to_value(DoneSeen { file, hashes, here, heard, bad_lines: bad.count() })?);
+        return Ok(());
     }
     output::line(format_args!(
         "{}: {hashes} contents were heard before; {here} of them are in the store, of {heard} it is known what was heard",
@@ -215,6 +250,7 @@ fn labels(
     root: &ArchiveRoot,
     file: &Path,
     format: Format,
+    said: &mut Vec<Value>,
 ) -> Result<Outcome, Failure> {
     let mut bad = BadLines::default();
     let (mut text, mut lines) = (Vec::new(), 0);
@@ -236,7 +272,7 @@ fn labels(
     })?;
     bad.sentences().iter().for_each(output::tell);
     output::tell(format_args!("{}: {rows} rows, {changed} of them say something", file.display()));
-    let outcome = overrides::take_lines(global, root.path(), file, &text, args.dry_run, args.json)?;
+    let outcome = overrides::take_lines(global, root.path(), file, &text, args.dry_run, args.json.then_some(said))?;
     Ok(match (outcome, bad.count()) {
         (Outcome::Done, 1..) => Outcome::SomeFailed,
         (outcome, _) => outcome,

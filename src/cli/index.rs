@@ -1,6 +1,6 @@
 //! `drumfs index`: the indexing pass alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
@@ -59,8 +59,14 @@ struct Printed<'a> {
 pub(super) fn run(global: &Global, args: &IndexArgs) -> Result<Outcome, Failure> {
     let ear = Ear::new(global)?;
     let archive = args.archive.as_ref().or(ear.config.archive.as_ref()).unwrap_or_else(|| {
-        let what = "which archive? Name the folder that holds the samples, here or as `paths: {archive_root: …}` in \
-                    config.yml";
+        let mut what =
+            "which archive? Name the folder that holds the samples, here or as `paths: {archive_root: …}` in \
+                        config.yml"
+                .to_owned();
+        // The older pipeline's `infer` read it by itself.
+        if global.config.is_none() && Path::new("config.yml").exists() {
+            what += ". There is a config.yml here: to use it give --config config.yml";
+        }
         super::Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit()
     });
     let root = ArchiveRoot::new(archive)?;

@@ -15,6 +15,7 @@ mod known;
 mod learn;
 mod mount;
 mod output;
+mod outside;
 mod overrides;
 mod place;
 mod progress;
@@ -28,7 +29,6 @@ mod uncertain;
 mod validate;
 mod worker;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -149,12 +149,13 @@ pub fn main() -> ExitCode {
             // Into memory first: what writes to a closed pipe itself panics.
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "drumfs", &mut text);
-            std::io::stdout().write_all(&text).map(|()| Outcome::Done).map_err(Into::into)
+            output::bytes(&text).map(|()| Outcome::Done).map_err(Into::into)
         }
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map(|()| Outcome::Done)
-            .map_err(Into::into),
+        Command::Man => {
+            let mut text = Vec::new();
+            let made = clap_mangen::Man::new(Cli::command()).render(&mut text);
+            made.and_then(|()| output::bytes(&text)).map(|()| Outcome::Done).map_err(Into::into)
+        }
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

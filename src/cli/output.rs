@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub(crate) use crate::calendar::utc as date;
 use crate::report::Style;
+pub(crate) use crate::report::printable;
 
 /// How wide a line is where stdout is no terminal that says, in columns.
 const WIDTH: usize = 80;
@@ -18,7 +19,12 @@ const WIDTH: usize = 80;
 /// # Errors
 /// What the system says; [`io::ErrorKind::BrokenPipe`] where nobody reads any more.
 pub fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{text}")
+    writeln!(io::stdout(), "{text}").map_err(named)
+}
+
+/// The error with the place in it; a reader that has gone is told as before.
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output can't be written: {error}"))
 }
 
 /// Prints many lines on stdout.
@@ -27,8 +33,8 @@ pub fn line(text: impl Display) -> io::Result<()> {
 /// As [`line`].
 pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    out.flush()
+    lines.into_iter().try_for_each(|line| writeln!(out, "{line}")).map_err(named)?;
+    out.flush().map_err(named)
 }
 
 /// How stdout can be drawn on: as wide as the terminal, or as COLUMNS says; in colours only on a terminal, and not where
@@ -62,7 +68,9 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 /// # Errors
 /// As [`line`].
 pub fn bytes(text: &[u8]) -> io::Result<()> {
-    io::stdout().write_all(text)
+    let mut out = io::stdout();
+    // What has no newline at its end is kept back, and lost at the end of the process without a word.
+    out.write_all(text).and_then(|()| out.flush()).map_err(named)
 }
 
 /// Tells a person something on stderr. Where nobody listens there is nobody to tell of that.

@@ -16,9 +16,9 @@ use serde::Serialize;
 
 use super::context::Ear;
 use super::known::Known;
+use super::outside::write_outside;
 use super::{Failure, Global, Outcome, output, place};
 use crate::archive::{ArchiveRoot, ContentHash};
-use crate::classify::places;
 use crate::overrides::history::{self, Spoken, spoken};
 use crate::overrides::{Digest, Form, Labels, Names, Wanted, write};
 use crate::store::{Override, Word, read_journal};
@@ -322,6 +322,7 @@ fn say(
         return Ok(Outcome::Done);
     }
     for SaidOf { path, label, before, .. } in &said {
+        let path = output::printable(path);
         let before = before.as_ref().map(|before| format!(" (before: {before})")).unwrap_or_default();
         match label {
             Some(label) => output::line(format_args!("{path}: {label}{before}"))?,
@@ -366,8 +367,8 @@ fn list(global: &Global, args: &ListArgs) -> Result<Outcome, Failure> {
     }
     let width = all.iter().map(|(_, _, said)| said.label.chars().count()).max().unwrap_or(0);
     for (_, hash, said) in all {
-        let note = said.note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
-        output::line(format_args!("{:width$}  {}{note}", said.label, here.name(hash)))?;
+        let note = said.note.as_ref().map(|note| format!("  # {}", output::printable(note))).unwrap_or_default();
+        output::line(format_args!("{:width$}  {}{note}", said.label, output::printable(&here.name(hash))))?;
     }
     Ok(Outcome::Done)
 }
@@ -403,6 +404,7 @@ fn undo(global: &Global, args: &UndoArgs) -> Result<Outcome, Failure> {
     for SaidOf { path, label, before, .. } in said.iter().take(SHOWN) {
         let word = |label: &Option<String>| label.clone().unwrap_or_else(|| "nothing".to_owned());
         let (now, before) = (word(label), word(before));
+        let path = output::printable(path);
         output::line(format_args!("{path}: {before} is taken back; {now} is said of it now"))?;
     }
     if said.len() > SHOWN {
@@ -461,11 +463,11 @@ fn show_history(global: &Global, args: &HistoryArgs) -> Result<Outcome, Failure>
         output::tell("nothing was ever said");
     }
     for Told { at, by, path, hash, label, before, note, undo, .. } in &told {
-        let (label, name) = (label.unwrap_or("taken back"), path.as_deref().unwrap_or(hash));
+        let (label, name) = (label.unwrap_or("taken back"), output::printable(path.as_deref().unwrap_or(hash)));
         let before = before.map(|before| format!(" (before: {before})")).unwrap_or_default();
         let undo = if *undo { ", an undo" } else { "" };
-        let note = note.map(|note| format!("  # {note}")).unwrap_or_default();
-        let by = by.map(|by| format!("  {by}")).unwrap_or_default();
+        let note = note.map(|note| format!("  # {}", output::printable(note))).unwrap_or_default();
+        let by = by.map(|by| format!("  {}", output::printable(by))).unwrap_or_default();
         output::line(format_args!("{}{by}  {name}: {label}{before}{undo}{note}", output::date(*at)))?;
     }
     Ok(Outcome::Done)
@@ -479,19 +481,9 @@ fn export(global: &Global, args: &ExportArgs) -> Result<Outcome, Failure> {
     match &args.file {
         None => output::bytes(&text)?,
         Some(file) => {
-            write_outside(&here.root, file, &text)?;
+            write_outside(file, Some(&here.root), &text)?;
             output::tell(format_args!("{}: {} overrides", file.display(), here.known.overrides.len()));
         }
     }
     Ok(Outcome::Done)
-}
-
-/// Writes a file whole, anywhere but in the archive.
-fn write_outside(root: &ArchiveRoot, file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let real = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
-    if real.starts_with(root.path()) {
-        return Err(format!("{} lies in the archive, which is never written", file.display()).into());
-    }
-    places::write_whole_shared(file, bytes).map_err(|error| format!("{}: {error}", file.display()).into())
 }

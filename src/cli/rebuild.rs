@@ -234,8 +234,8 @@ fn of_index(ear: &Ear, index: &Path, archive: Option<ArchiveRoot>, args: &Rebuil
     Ok(Source { view, originals: recorded.originals, out, bad })
 }
 
-fn shown(path: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(path)
+fn shown(path: &[u8]) -> String {
+    output::printable(&String::from_utf8_lossy(path))
 }
 
 /// How many things of a kind are told one by one; the rest is in a file.
@@ -345,7 +345,7 @@ struct PrintedStay<'a> {
 }
 
 fn stays(stays: &[Stay]) -> Vec<PrintedStay<'_>> {
-    stays.iter().map(|stay| PrintedStay { path: shown(&stay.path), why: stay.why }).collect()
+    stays.iter().map(|stay| PrintedStay { path: String::from_utf8_lossy(&stay.path), why: stay.why }).collect()
 }
 
 fn by_kind(problems: &[Problem]) -> std::collections::BTreeMap<Kind, u64> {

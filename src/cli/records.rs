@@ -18,7 +18,9 @@ use crate::store::{self, Store};
 pub enum Origin {
     /// The store of an archive.
     Store(Arc<Store>, ArchiveRoot),
-    /// An index.jsonl; that of a mount, too.
+    /// The index.jsonl of the mount that has an archive's store.
+    Mount(PathBuf, ArchiveRoot),
+    /// An index.jsonl.
     Index(PathBuf),
 }
 
@@ -27,7 +29,7 @@ impl Origin {
     pub fn of_archive(global: &Global, ear: &Ear, root: ArchiveRoot) -> Result<Self, Failure> {
         Ok(match From::open(global, ear, &root)?.0 {
             From::Store(store) => Self::Store(store, root),
-            From::Mount(mount) => Self::Index(mount.join("_control/index.jsonl")),
+            From::Mount(mount) => Self::Mount(mount.join("_control/index.jsonl"), root),
         })
     }
 
@@ -45,13 +47,21 @@ impl Origin {
         }
     }
 
+    /// The archive that it is of, where that is known.
+    pub fn archive(&self) -> Option<&ArchiveRoot> {
+        match self {
+            Self::Store(_, root) | Self::Mount(_, root) => Some(root),
+            Self::Index(_) => None,
+        }
+    }
+
     /// The labels in the order of the probabilities, as far as anything tells; those of the model in use where nothing
     /// does.
     pub fn labels(&self, ear: &Ear) -> Result<Vec<String>, Failure> {
         let own = ear.ensemble.labels().names();
         match self {
             Self::Store(..) => Ok(own.to_vec()),
-            Self::Index(path) => Ok(labels_of(path, own)?.unwrap_or_else(|| own.to_vec())),
+            Self::Mount(path, _) | Self::Index(path) => Ok(labels_of(path, own)?.unwrap_or_else(|| own.to_vec())),
         }
     }
 
@@ -63,7 +73,7 @@ impl Origin {
         each: &mut dyn FnMut(Record) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Index(path) => {
+            Self::Mount(path, _) | Self::Index(path) => {
                 for record in bad.passing(IndexReader::open(path)?) {
                     each(record?)?;
                 }

@@ -75,7 +75,7 @@ pub(super) fn run(global: &Global, args: &ReviewArgs) -> Result<Outcome, Failure
             let listed = listed(&known.catalogue, &known.overrides, paths, args.again);
             const SHOWN: usize = 10;
             for path in listed.unknown.iter().take(SHOWN) {
-                let path = String::from_utf8_lossy(path);
+                let path = output::printable(&String::from_utf8_lossy(path));
                 output::tell(format_args!("no sample `{path}` is known that could be read: passed over"));
             }
             if listed.unknown.len() > SHOWN {

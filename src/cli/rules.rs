@@ -169,7 +169,7 @@ fn compare(global: &Global, ear: &Ear, args: &DiffArgs) -> Result<Outcome, Failu
         output::json(&moved)?;
     } else {
         let path = |index: usize| {
-            present.get(index).map_or_else(String::new, |s| String::from_utf8_lossy(s.path).into_owned())
+            present.get(index).map_or_else(String::new, |s| output::printable(&String::from_utf8_lossy(s.path)))
         };
         output::line(moved.with_paths(path))?;
     }

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::context::Ear;
 use super::known::Known;
+use super::outside::write_outside;
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::classify::places::write_whole;
 use crate::exchange::{BadLines, IndexReader};
 use crate::report::{IndexCounter, Stats};
 use crate::rules::{Router, Rules};
@@ -37,6 +37,7 @@ pub struct StatsArgs {
 pub(super) fn run(global: &Global, args: &StatsArgs) -> Result<Outcome, Failure> {
     let ear = Ear::new(global)?;
     let mut outcome = Outcome::Done;
+    let mut of = None;
     let (stats, heading, heard_by) = match (&args.index, &args.archive) {
         (Some(index), _) => {
             let mut bad = BadLines::default();
@@ -53,13 +54,15 @@ pub(super) fn run(global: &Global, args: &StatsArgs) -> Result<Outcome, Failure>
             let router = known.router(&ear)?;
             let stats = Stats::of(&known.catalogue, &router, &known.overrides, ear.ensemble.labels().names());
             let heard_by = format!("what drumfs knows of it, heard by {}", ear.ensemble.leading().model_id());
-            (stats, root.path().display().to_string(), heard_by)
+            let heading = root.path().display().to_string();
+            of = Some(root);
+            (stats, heading, heard_by)
         }
         (None, None) => return Err("which archive?".into()),
     };
     if let Some(path) = &args.html {
         let page = stats.html(&heading, &heard_by);
-        write_whole(path, page.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_outside(path, of.as_ref(), page.as_bytes())?;
         output::tell(format_args!("wrote {}", path.display()));
     }
     if args.json {

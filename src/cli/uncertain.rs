@@ -1,16 +1,15 @@
 //! `drumfs uncertain`: what to ask a person about.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::context::Ear;
 use super::known::Known;
+use super::outside::write_outside;
 use super::review::{self, PageArgs};
 use super::{Failure, Global, Outcome, output};
 use crate::archive::ArchiveRoot;
-use crate::classify::places::write_whole;
 use crate::report::uncertain::{self, By, Line, Wanted};
 
 /// List the samples that are most worth a correction
@@ -30,7 +29,7 @@ pub struct UncertainArgs {
     /// At most so many of one pack (the first folder of a path) [default: no bound; diverse: twice an even share]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     per_pack: Option<u32>,
-    /// Write the CSV to this file
+    /// Write the CSV to this file, outside the archive
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print JSON instead of CSV
@@ -88,24 +87,15 @@ pub(super) fn run(global: &Global, args: &UncertainArgs) -> Result<Outcome, Fail
     }
     // A path is written as it is, be it UTF-8 or not.
     let rows = picked.iter().zip(&lines).map(|(picked, line)| line.fields(picked.sample.path));
-    match &args.output {
-        Some(path) => {
-            let mut text = Vec::new();
-            write_csv(&mut text, rows)?;
-            write_whole(path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
-            output::tell(format_args!("wrote {} samples to {}", lines.len(), path.display()));
-        }
-        None => write_csv(std::io::stdout().lock(), rows)?,
-    }
-    Ok(Outcome::Done)
-}
-
-fn write_csv(to: impl Write, rows: impl Iterator<Item = Vec<Vec<u8>>>) -> Result<(), Failure> {
-    let mut csv = csv::Writer::from_writer(to);
+    let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(Line::COLUMNS)?;
     for row in rows {
         csv.write_record(row)?;
     }
-    csv.flush()?;
-    Ok(())
+    let text = csv.into_inner().map_err(|error| error.to_string())?;
+    write_outside(args.output.as_deref().unwrap_or(Path::new("-")), Some(&root), &text)?;
+    if let Some(path) = args.output.as_deref().filter(|path| *path != Path::new("-")) {
+        output::tell(format_args!("wrote {} samples to {}", lines.len(), path.display()));
+    }
+    Ok(Outcome::Done)
 }

@@ -20,11 +20,20 @@ pub enum Format {
     /// Label Studio's tasks, with predictions
     #[value(alias = "label-studio")]
     Labelstudio,
-    /// seen_hashes.txt of the older pipeline (import alone)
+    /// seen_hashes.txt of the older pipeline
     Hashes,
 }
 
 impl Format {
+    /// Reads the name of a format that is written, for a command line.
+    pub fn written() -> impl clap::builder::TypedValueParser<Value = Self> {
+        use clap::ValueEnum as _;
+        use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+        let written = Self::value_variants().iter().filter(|format| **format != Self::Hashes);
+        PossibleValuesParser::new(written.filter_map(clap::ValueEnum::to_possible_value))
+            .try_map(|name| Self::from_str(&name, true))
+    }
+
     /// The format that a file's name means; `.gz` after it says nothing.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();

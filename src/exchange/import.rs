@@ -41,6 +41,8 @@ pub struct Imported {
     pub duplicates: u64,
     /// Files that could not be heard.
     pub failed: u64,
+    /// Samples that were imported before, just so.
+    pub same: u64,
     /// Samples that the store knows better already.
     pub known: u64,
     /// Records of files that are not in the archive.
@@ -144,6 +146,9 @@ impl<'a> Importer<'a> {
             match &record.sample.error {
                 Some(error) => {
                     entry.unreadable = Some(error.to_string());
+                    if self.is_there(&path, &entry, None)? {
+                        return Ok(());
+                    }
                     self.done.failed += 1;
                     self.samples.push((path, entry));
                     return self.write_if(BATCH);
@@ -159,9 +164,14 @@ impl<'a> Importer<'a> {
             Some(model) => Some((model.to_owned(), self.own_analysis(record))),
             None => self.analysis(record, labels)?,
         };
+        if said.is_none() && !record.skipped_duplicate {
+            return Ok(());
+        }
+        if self.is_there(&path, &entry, said.as_ref().map(|(model, analysis)| (&hash, &model[..], analysis)))? {
+            return Ok(());
+        }
         match (&said, record.skipped_duplicate) {
-            (None, true) => self.done.duplicates += 1,
-            (None, false) => return Ok(()),
+            (None, _) => self.done.duplicates += 1,
             (Some((_, analysis)), _) if analysis.status.is_error() => self.done.failed += 1,
             (Some(_), _) if own.is_some() => self.done.heard += 1,
             (Some(_), _) => self.done.labelled += 1,
@@ -334,6 +344,24 @@ impl<'a> Importer<'a> {
             return if same || !record.has_stat { Here::File(path, size, mtime) } else { Here::Changed };
         }
         Here::Absent
+    }
+
+    /// Whether the store has all of it already, as after an import before. It is counted then.
+    fn is_there(
+        &mut self,
+        path: &[u8],
+        entry: &SampleEntry,
+        said: Option<(&ContentHash, &str, &Analysis)>,
+    ) -> Result<bool, StoreError> {
+        let mut same = self.store.sample(path)?.is_some_and(|known| known == *entry);
+        if let (true, Some((hash, model, analysis))) = (same, said) {
+            same = self.store.analysis(hash, model)?.is_some_and(|known| known == *analysis);
+        }
+        // What was read before in this file and is not written yet comes between.
+        let pending = |(known, written): &(Vec<u8>, SampleEntry)| known == path || written.hash == entry.hash;
+        same &= !self.samples.iter().any(pending);
+        self.done.same += u64::from(same);
+        Ok(same)
     }
 
     /// Whether the store knows a file as it is now, and the models have heard it.

@@ -35,4 +35,5 @@ pub use reader::{BadLines, IndexError, IndexReader};
 pub use record::{Form, LineError, Probs, Record, Sound};
 pub(crate) use record::{from_hex, to_hex};
 pub use text::PathText;
+pub(crate) use text::without_nan;
 pub use write::{RecordWriter, WriteError, WriteOptions};

@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+use crate::classify::places::shell_umask;
 
 /// Where records go: a file that gets its name when it is complete, or what can't be renamed (a pipe, `/dev/stdout`).
 #[derive(Debug)]
@@ -24,12 +27,18 @@ enum To {
 
 impl Output {
     /// A new file; gzip where its name ends in `.gz`. What is there is replaced when [`Output::finish`] is called, and
-    /// stays as it is where it is not.
+    /// stays as it is where it is not. Its rights are those of what was there, or those that the shell gives new files.
     ///
     /// # Errors
     /// What the system says.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+        let is_gzip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        // Where it is a link, what it leads to is replaced and the link stays; one that somebody else put there is itself
+        // replaced.
+        let real = if is_own(path) { path.canonicalize().ok() } else { None };
+        let path = real.as_deref().unwrap_or(path);
+        let there = fs::metadata(path).ok();
+        let special = there.as_ref().is_some_and(|metadata| !metadata.is_file() && !metadata.is_dir());
         let (file, rename) = if special {
             (fs::OpenOptions::new().write(true).open(path)?, None)
         } else {
@@ -41,10 +50,14 @@ impl Output {
             // Left by a process of this number that crashed, or put there for this one to write through.
             drop(fs::remove_file(&temporary));
             let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
+            // What the shell says, not what the store is kept by.
+            let new = || fs::Permissions::from_mode(0o666 & !shell_umask());
+            let rights = file.set_permissions(there.map_or_else(new, |there| there.permissions()));
+            rights.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
             (file, Some((temporary, path.to_owned())))
         };
         let plain = BufWriter::with_capacity(1 << 18, file);
-        let to = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+        let to = match is_gzip {
             true => To::Gzip(Box::new(GzEncoder::new(plain, Compression::default()))),
             false => To::Plain(plain),
         };
@@ -92,6 +105,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether what is at a path, link or not, is this user's or root's.
+fn is_own(path: &Path) -> bool {
+    // SAFETY: geteuid has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    fs::symlink_metadata(path).is_ok_and(|there| [me, 0].contains(&there.uid()))
 }
 
 impl Write for Output {

@@ -206,6 +206,15 @@ pub fn read_csv(path: &Path, mut input: impl BufRead, take: &mut Take<'_>) -> Re
                 continue;
             }
         }
+        if record.len() <= label_at && record.iter().any(|field| !field.is_empty()) {
+            // An open quote takes all that follows for one field.
+            let counts = format!("it has {} of {} fields", record.len(), headers.len());
+            // The end of the file's last line is within the field then.
+            let last = u64::from(record.as_slice().ends_with(b"\n"));
+            let line = lines.of(&record, reader.position().byte()) + last;
+            take(line, Err(LineError(format!("{counts}, and no label: is a quote left open?"))));
+            continue;
+        }
         let field = |at: Option<usize>| at.and_then(|at| record.get(at)).unwrap_or_default().trim_ascii();
         let text = |at| String::from_utf8_lossy(field(at)).into_owned();
         let some = |at| Some(text(at)).filter(|text| !text.is_empty());
@@ -294,7 +303,8 @@ fn parquet_row(row: &Row, path: Option<&str>) -> Result<Option<LabelRow>, LineEr
             _ => return Err(LineError(format!("`{name}` is no text"))),
         };
         if let Some(slot) = found.get_mut(place) {
-            *slot = text.map(|text| text.trim().to_owned());
+            // Names may begin and end with spaces.
+            *slot = text.map(|text| if place == 5 { text } else { text.trim().to_owned() });
         }
     }
     let has_was = row.get_column_iter().any(|(name, _)| name == LABEL_WAS);

@@ -17,7 +17,7 @@ use super::table::{CsvWriter, HfWriter, ManifestWriter};
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// The file can't be written.
-    #[error("{} can't be written: {source}", path.display())]
+    #[error("{} can't be written: {source}", place(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -27,6 +27,11 @@ pub enum WriteError {
     /// There is no such file to be written.
     #[error("{0}")]
     Format(&'static str),
+}
+
+/// A file as an error names it.
+fn place(path: &Path) -> std::borrow::Cow<'_, str> {
+    if path == Path::new("-") { "standard output".into() } else { path.to_string_lossy() }
 }
 
 /// How to write.

@@ -91,6 +91,21 @@ pub fn of_dir(view: &View, dir: DirId, entry_ttl: Duration) -> Attr {
     }
 }
 
+/// A folder that the view has no longer, and that leads to something kept: empty for whoever lists it.
+pub fn of_kept_folder(view: &View, ino: Ino) -> Attr {
+    Attr {
+        ino,
+        kind: Kind::Folder,
+        size: 0,
+        mtime: view.mtime(DirId::ROOT),
+        perm: 0o755,
+        owner: None,
+        nlink: 2,
+        attr_ttl: Duration::ZERO,
+        entry_ttl: Duration::ZERO,
+    }
+}
+
 /// A file that drumfs makes: never kept by the kernel.
 pub fn of_made(ino: Ino, size: u64, mtime: SystemTime, perm: u16) -> Attr {
     Attr {

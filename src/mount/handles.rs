@@ -53,6 +53,13 @@ pub enum Handle {
         /// Files beside the control files, where this is `_control`.
         scratch: Vec<(Vec<u8>, u64)>,
     },
+    /// A folder that the view has no longer, with paths below it that go on opening: it lists as empty.
+    Kept {
+        /// Its number.
+        folder: Ino,
+        /// That of the folder above.
+        above: Ino,
+    },
 }
 
 /// All open handles, by number.

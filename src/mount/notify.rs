@@ -256,7 +256,7 @@ impl Invalidate for Kernel {
     }
 
     fn sample_changed(&self, ino: Ino) {
-        for number in std::iter::once(ino).chain(self.remembered.others(ino)) {
+        for number in self.remembered.all(ino) {
             let _watched = self.watchdog.watch();
             if let Err(error) = self.notifier.inval_inode(fuser::INodeNo(number), 0, 0) {
                 log::debug!("the kernel was not told of a changed file: {error}");

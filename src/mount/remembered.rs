@@ -104,16 +104,18 @@ impl Remembered {
         all.shown.get(&own).copied().unwrap_or(own)
     }
 
-    /// A sample's own number, of one under which it is or was shown.
+    /// A sample's own number, of one under which it is or was shown, or is found by a path that it has no longer.
     pub fn own(&self, number: Ino) -> Ino {
+        let number = ino::kept(number).unwrap_or(number);
         let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);
         all.own.get(&number).copied().unwrap_or(number)
     }
 
-    /// Every other number under which a sample was ever shown.
-    pub fn others(&self, own: Ino) -> Vec<Ino> {
+    /// Every number under which a sample was ever shown, or found.
+    pub fn all(&self, own: Ino) -> Vec<Ino> {
         let all = self.stand_ins.read().unwrap_or_else(PoisonError::into_inner);
-        all.own.iter().filter(|(_, of)| **of == own).map(|(number, _)| *number).collect()
+        let others = all.own.iter().filter(|(_, of)| **of == own).map(|(number, _)| *number);
+        std::iter::once(own).chain(others).flat_map(|number| [number, ino::of_kept(number)]).collect()
     }
 
     /// How many names the kernel may hold and asks for again.
@@ -155,7 +157,10 @@ mod tests {
         remembered.stand_in(5, 100);
         remembered.stand_in(5, 101);
         assert_eq!((remembered.shown(5), remembered.own(100), remembered.own(101)), (101, 5, 5));
-        assert_eq!(remembered.others(5).len(), 2);
+        assert_eq!(remembered.own(ino::of_kept(101)), 5);
+        let mut all = remembered.all(5);
+        all.sort_unstable();
+        assert_eq!(all, [5, 100, 101].into_iter().chain([5, 100, 101].map(ino::of_kept)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::indexer::{Indexer, Reporter, Request};
 use super::keeper::{Keeper, KeeperHandle, Shared};
 use super::near::NearSearch;
 use super::notify::Kernel;
+use super::opened::{self, OpenedPaths};
 #[cfg(target_os = "linux")]
 use super::passthrough::device::Device;
 use super::permissions::Permissions;
@@ -172,6 +173,7 @@ pub struct Mounted {
     #[cfg(target_os = "linux")]
     originals: Arc<Device>,
     watching: Watching,
+    noting: opened::Writing,
 }
 
 /// Looks at a mount point, makes it where it is missing, and clears a dead mount of drumfs there. Gives its absolute
@@ -247,7 +249,9 @@ impl Mounted {
         );
         let permissions = allow_other.then(|| Permissions::new(Arc::clone(&root)));
         let closed_at = permissions.as_ref().and_then(Permissions::closed_at);
-        let core = Arc::new(core.letting_in(permissions));
+        let opened = Arc::new(OpenedPaths::load(store.folder()));
+        let noting = opened::Writing::start(Arc::clone(&opened)).map_err(MountError::Thread)?;
+        let core = Arc::new(core.letting_in(permissions).keeping(opened));
         // Others are asked who they are when they open.
         core.set_without_open(without_open && !allow_other);
         let mut config = Config::default();
@@ -327,6 +331,7 @@ impl Mounted {
             #[cfg(target_os = "linux")]
             originals,
             watching,
+            noting,
         })
     }
 
@@ -371,6 +376,7 @@ impl Mounted {
         #[cfg(target_os = "linux")]
         self.originals.close();
         drop(self.watching);
+        drop(self.noting);
         self.store.flush()?;
         match served {
             // A request was being taken over when the mount was taken down: nothing went wrong.

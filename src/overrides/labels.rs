@@ -10,18 +10,19 @@ pub struct Labels<'a>(Vec<&'a str>);
 impl<'a> Labels<'a> {
     /// The labels of a model, and the folders of the rules in force.
     pub fn new(vocabulary: &'a Vocabulary, router: &'a Router) -> Self {
-        let mut all: Vec<&str> = vocabulary.labels().iter().map(String::as_str).collect();
-        for folder in router.folders() {
-            if !all.iter().any(|known| known.eq_ignore_ascii_case(folder)) {
-                all.push(folder);
+        let folders = router.folders().iter().map(|folder| &folder[..]);
+        Self::of(vocabulary.labels().iter().map(String::as_str).chain(folders))
+    }
+
+    /// Any labels, each once, in the order in which they are named to a person.
+    pub fn of(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut all: Vec<&str> = Vec::new();
+        for name in names {
+            if !all.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                all.push(name);
             }
         }
         Self(all)
-    }
-
-    /// Any labels, in the order in which they are named to a person.
-    pub fn of(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(names.into_iter().collect())
     }
 
     /// All of them: the model's first, in its order, then canonical ones, then folders.
@@ -39,7 +40,7 @@ impl<'a> Labels<'a> {
         found.ok_or_else(|| {
             let hint = match did_you_mean(label, known()) {
                 Some(hint) => format!("; {hint}"),
-                None => format!("; there are {}", self.0.join(", ")),
+                None => format!("; there are {}, and any folder that a route of rules.yml leads to", self.0.join(", ")),
             };
             LineError::UnknownLabel { label: crate::rules::shown(label), hint }
         })
@@ -52,10 +53,10 @@ mod tests {
 
     #[test]
     fn labels_are_known_whatever_their_case_and_a_misspelt_one_is_guessed() {
-        let labels = Labels::of(["Kick", "Snare", "Kick/808"]);
+        let labels = Labels::of(["Kick", "Snare", "Kick/808", "kick", "Snare"]);
         assert_eq!(labels.known("kick/808"), Ok("Kick/808"));
         assert_eq!(labels.known("Snar").unwrap_err().to_string(), "unknown label `Snar`; did you mean `Snare`?");
         let far = labels.known("Gong").unwrap_err().to_string();
-        assert_eq!(far, "unknown label `Gong`; there are Kick, Snare, Kick/808");
+        assert!(far.starts_with("unknown label `Gong`; there are Kick, Snare, Kick/808, and any folder"), "{far}");
     }
 }

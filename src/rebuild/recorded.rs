@@ -289,7 +289,11 @@ fn stays_inside(path: &[u8]) -> bool {
 /// do not fit is known by its file's name, in its folder.
 fn root_of(record: &mut Record) -> Option<PathBuf> {
     let whole = std::path::absolute(OsStr::from_bytes(record.abs_path.as_deref()?)).ok()?.into_os_string().into_vec();
-    let before = whole.strip_suffix(&record.sample.path[..]).and_then(|before| before.strip_suffix(b"/"));
+    let relative = &record.sample.path;
+    // The absolute path of a name that is not UTF-8 is text, and only the relative one carries its bytes.
+    let shown = String::from_utf8_lossy(relative);
+    let before = whole.strip_suffix(&relative[..]).or_else(|| whole.strip_suffix(shown.as_bytes()));
+    let before = before.and_then(|before| before.strip_suffix(b"/"));
     match before {
         Some(b"") => Some(PathBuf::from("/")),
         Some(before) => Some(PathBuf::from(OsStr::from_bytes(before))),
@@ -395,6 +399,10 @@ mod tests {
         assert_eq!(record("/b.wav", "b.wav"), ("/".to_owned(), "b.wav".to_owned()));
         assert_eq!(record("/x/other.wav", "a/b.wav"), ("/x".to_owned(), "other.wav".to_owned()));
         assert_eq!(record("/x/yb.wav", "b.wav"), ("/x".to_owned(), "yb.wav".to_owned()));
+        let line = r#"{"relative_path_bytes": "612ffe2e776176", "abs_path": "/x/y/a/�.wav"}"#;
+        let mut odd = Record::parse(line.as_bytes()).unwrap();
+        assert_eq!(root_of(&mut odd), Some(PathBuf::from("/x/y")), "a name that is not UTF-8");
+        assert_eq!(&odd.sample.path[..], b"a/\xfe.wav");
         let here = std::env::current_dir().unwrap();
         assert_eq!(record("old/a/b.wav", "a/b.wav").0, here.join("old").display().to_string());
     }

@@ -3,7 +3,7 @@
 use super::bars::cut;
 use super::confusions::{Confusions, Example, PackMixUp};
 use super::page::{Cell, Page, share};
-use super::{Style, digits};
+use super::{Style, digits, printable};
 
 impl Confusions {
     /// The lines that a terminal shows.
@@ -168,9 +168,8 @@ fn labels(example: &Example) -> String {
 
 /// The path; in the mount where there is one, so that it can be played as it stands.
 fn place(example: &Example) -> String {
-    let clean = |path: &str| path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     match &example.mounted {
-        Some(mounted) => format!("{}  ({})", clean(&example.path), clean(mounted)),
-        None => clean(&example.path),
+        Some(mounted) => format!("{}  ({})", printable(&example.path), printable(mounted)),
+        None => printable(&example.path),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Style, bytes, digits};
+use super::{Style, bytes, digits, printable};
 use crate::duplicates::{Exact, Near};
 use crate::view::Catalogue;
 
@@ -146,7 +146,6 @@ impl Duplicates {
 
     /// The lines that a terminal shows.
     pub fn text(&self, style: Style) -> Vec<String> {
-        let clean = |path: &str| path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
         let mut lines = vec![style.heading(&format!(
             "The same bytes: {} contents under several paths; {} samples could go, {}",
             digits(self.exact.len() as u64),
@@ -155,7 +154,7 @@ impl Duplicates {
         ))];
         for group in &self.exact {
             for (place, path) in group.paths.iter().enumerate() {
-                lines.push(format!("{}{}", if place == 0 { "  " } else { "    = " }, clean(path)));
+                lines.push(format!("{}{}", if place == 0 { "  " } else { "    = " }, printable(path)));
             }
         }
         let Some(near) = &self.near else { return lines };
@@ -168,12 +167,16 @@ impl Duplicates {
             )),
         ]);
         for group in &near.groups {
-            lines.push(format!("  {}{}", clean(&group.first.path), style.faint(&format!("  {}", group.first.about()))));
+            lines.push(format!(
+                "  {}{}",
+                printable(&group.first.path),
+                style.faint(&format!("  {}", group.first.about()))
+            ));
             for other in &group.others {
                 let likeness = other.likeness.map_or_else(String::new, |likeness| format!("{likeness:.3}"));
                 lines.push(format!(
                     "    ~ {}{}",
-                    clean(&other.path),
+                    printable(&other.path),
                     style.faint(&format!("  {likeness}, {}", other.about()))
                 ));
             }
@@ -184,8 +187,9 @@ impl Duplicates {
                 digits(near.unheard)
             ));
         }
-        lines
-            .extend(near.failed.iter().map(|failed| format!("    {}: {}", clean(&failed.path), clean(&failed.reason))));
+        lines.extend(
+            near.failed.iter().map(|failed| format!("    {}: {}", printable(&failed.path), printable(&failed.reason))),
+        );
         lines
     }
 }

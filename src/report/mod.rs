@@ -71,6 +71,13 @@ fn by_id_path(mount: &Path, sample: SampleRef<'_>) -> String {
     mount.join("_by-id").join(name).display().to_string()
 }
 
+/// A path, or another text that anybody may have written, as a terminal shows it: what can move its cursor, colour it or
+/// turn the direction of writing is U+FFFD.
+pub fn printable(text: &str) -> String {
+    let harmful = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// A text as it stands in HTML and SVG.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

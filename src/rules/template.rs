@@ -114,8 +114,8 @@ impl Rules {
              # (wherever it says one thing).\n\
              names: tiebreak\n\
              \n\
-             # A path that a program has opened is to go on opening after its sample has moved to another folder.\n\
-             # (This version reads the key and does not do it yet; paths in _by-id never change.)\n\
+             # A path that a program has opened goes on opening after rules have moved its sample, so that songs keep their\n\
+             # sounds; it is in no listing.\n\
              keep_opened_paths: true\n\
              \n\
              # Routes come before the thresholds; the first that matches wins. Patterns and comparisons go in quotes.\n\

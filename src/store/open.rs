@@ -309,6 +309,7 @@ struct LastWords {
 fn is_ours(name: &str) -> bool {
     matches!(name, "db" | "journal.jsonl" | "owner" | ARCHIVE | "drumfs.log")
         || name.starts_with("catalogue.bin")
+        || name.starts_with("opened")
         || name.starts_with("learned.json")
         || name.starts_with("damaged-")
 }

@@ -13,7 +13,7 @@ use super::assigned::Assigned;
 use super::catalogue::{Catalogue, SAME_NAME};
 use super::generated::{Generated, Numbers};
 use super::ino::{self, ROOT};
-use super::names::{NAME_MAX, cut, tagged};
+use super::names::{NAME_MAX, cut, tagged, untaken};
 use super::sample::folder_of;
 use super::tree::{BuildTimes, Dir, DirId, Entry, Listing, Name, Names, Node, Place, Tree, View, mix};
 use crate::archive::ContentHash;
@@ -439,15 +439,12 @@ impl<'a> Builder<'a> {
     /// as well (the same content twice) with those of its path.
     fn unique(&self, id: u32, is_taken: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let sample = self.input.catalogue.sample(id);
-        let path = format!("{:016x}", self.input.catalogue.ino(id));
-        let content = sample.hash.map_or_else(|| path.clone(), |hash| hash.to_hex());
-        let short = |text: &str| text[..8.min(text.len())].to_owned();
-        let tags = [short(&content), format!("{} {}", short(&content), short(&path)), format!("{content} {path}")];
-        let made = tags.iter().map(|tag| tagged(sample.name(), tag)).find(|made| !is_taken(made));
+        let number = self.input.catalogue.ino(id);
+        let made = untaken(sample.name(), sample.hash, number).find(|made| !is_taken(made));
         // The inode number is unique, so only a file that was named to look like this one can be in the way.
         made.unwrap_or_else(|| {
             (2u64..)
-                .map(|n| tagged(sample.name(), &format!("{path} {n}")))
+                .map(|n| tagged(sample.name(), &format!("{number:016x} {n}")))
                 .find(|made| !is_taken(made))
                 .unwrap_or_default()
         })

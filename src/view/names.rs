@@ -1,5 +1,8 @@
 //! Names that are unique in their folder, made from the content, never from the order of arrival.
 
+use super::ino::Ino;
+use crate::archive::ContentHash;
+
 /// The longest file name, in bytes (NAME_MAX of Linux and macOS).
 pub const NAME_MAX: usize = 255;
 
@@ -23,6 +26,16 @@ pub fn tagged(name: &[u8], tag: &str) -> Vec<u8> {
     made.push(b']');
     made.extend_from_slice(extension);
     made
+}
+
+/// Names for a sample whose own is taken, the one to be tried first in front: with the first digits of its content's
+/// hash, those and the first of its number (made from its path), and with all of both.
+pub fn untaken(name: &[u8], content: Option<ContentHash>, number: Ino) -> impl Iterator<Item = Vec<u8>> {
+    let path = format!("{number:016x}");
+    let content = content.map_or_else(|| path.clone(), |hash| hash.to_hex());
+    let short = |text: &str| text[..8.min(text.len())].to_owned();
+    let tags = [short(&content), format!("{} {}", short(&content), short(&path)), format!("{content} {path}")];
+    tags.into_iter().map(|tag| tagged(name, &tag))
 }
 
 /// `text` cut to `len` bytes, or a little shorter where that would break a UTF-8 character.

@@ -9,8 +9,9 @@ use super::assigned::Assigned;
 use super::catalogue::Catalogue;
 use super::generated::{Generated, Numbers};
 use super::ino::{self, Ino, ROOT};
+use super::names::untaken;
 use super::sample::SampleRef;
-use crate::rules::{FolderId, Reason, Router};
+use crate::rules::{FolderId, Layout, Reason, Router};
 
 /// A folder of one view. Numbers are places in this view only; what stays is the inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -333,6 +334,33 @@ impl View {
             node = self.lookup(dir, part)?;
         }
         Some(node)
+    }
+
+    /// The class folder in which a sample is shown, and under which name; none where the rules hide it or it is gone.
+    pub fn place_of(&self, id: u32) -> Option<(DirId, Cow<'_, [u8]>)> {
+        let (sample, assigned) = (self.sample(id), self.tree.assigned.get(id as usize)?);
+        if assigned.reason == Reason::Hidden || !sample.is_present() {
+            return None;
+        }
+        let router = self.router();
+        let inner = match router.layout() {
+            Layout::Flat => b"",
+            Layout::Preserve => sample.folder(),
+            Layout::ByPack => sample.pack(),
+        };
+        let folder = router.folders().get(usize::from(assigned.folder))?;
+        let parts = folder.as_bytes().split(|&b| b == b'/').chain(inner.split(|&b| b == b'/'));
+        let number = parts.filter(|part| !part.is_empty()).fold(ROOT, ino::of_folder);
+        let dir = self.dir_by_ino(number)?;
+        let is_it = |name: &[u8]| self.lookup(dir, name) == Some(Node::Sample(id));
+        if is_it(self.tree.catalogue.name(id)) {
+            return Some((dir, Cow::Borrowed(self.tree.catalogue.name(id))));
+        }
+        let mut made = untaken(sample.name(), sample.hash, self.tree.catalogue.ino(id));
+        // Else a name that only a file named to look like it makes necessary.
+        let made = made.find(|name| is_it(name)).map(Cow::Owned);
+        let any = || self.entries(dir).find(|(_, node)| *node == Node::Sample(id)).map(|(name, _)| name);
+        made.or_else(any).map(|name| (dir, name))
     }
 
     /// Every sample placed in a folder of the rules, in path order.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::exchange::PathText;
-use crate::exchange::{from_hex, to_hex};
+use crate::exchange::{from_hex, to_hex, without_nan};
 
 /// The longest line that is read, in bytes: a record with all its probabilities has some 2,000.
 const MAX_LINE: usize = 1 << 20;
@@ -181,7 +181,9 @@ fn json_path(line: &[u8]) -> Result<Vec<u8>, String> {
     if let Ok(path) = serde_json::from_slice::<PathText>(line) {
         return Ok(path.0);
     }
+    // Numbers that are none, as the older pipeline's index has them, say nothing of the path.
     let json: Json = serde_json::from_slice(line)
+        .or_else(|error| serde_json::from_slice(&without_nan(line)).map_err(|_| error))
         .map_err(|error| format!("not JSON with a path: {error}; where it is the name of a file, say --input paths"))?;
     match (json.relative_path_bytes, json.relative_path.or(json.abs_path)) {
         (Some(hex), _) => from_hex(&hex).ok_or_else(|| "`relative_path_bytes` is not hexadecimal".to_owned()),

@@ -35,7 +35,8 @@ fn labels_of_the_older_pipeline_show_at_once_and_no_original_is_opened() {
     let click = record_of(&now, "_unsorted/click.wav");
     assert_eq!(click.sample.error.as_deref(), Some("too_short"));
     // Importing it again changes nothing.
-    assert_eq!(import_old(&place), said);
+    let again = import_old(&place);
+    assert_eq!((&again["same"], &again["labelled"], &again["failed"]), (&6.into(), &0.into(), &0.into()), "{again}");
     run_to(&place, 0, &["export", "archive", "-o", "again.jsonl"]);
     assert_eq!(records(&place, "again.jsonl"), now);
 }
@@ -228,4 +229,31 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(said["labelled"], 4);
     run_to(&place, 0, &["export", "archive", "-o", "now.jsonl"]);
     assert!(records(&place, "now.jsonl").is_empty());
+}
+
+#[test]
+fn an_index_that_is_imported_again_is_told_to_change_nothing_and_the_later_of_two_lines_still_counts() {
+    let place = few();
+    let first = import_old(&place);
+    let taken: u64 = ["labelled", "duplicates", "failed"].iter().map(|key| first[*key].as_u64().unwrap()).sum();
+    assert!(taken > 3 && first["same"] == 0, "{first}");
+    let again = import_old(&place);
+    assert_eq!(again["same"], taken, "{again}");
+    assert_eq!((&again["labelled"], &again["duplicates"], &again["failed"]), (&0.into(), &0.into(), &0.into()));
+    let told = run_to(&place, 0, &["import", "archive", golden("old.jsonl").to_str().unwrap()]);
+    assert!(told.contains(&format!(": 0 of {} records taken over", again["records"])), "{told}");
+    // Two lines of one content: what is kept of the second does not let the first come after it.
+    let line = |label: &str| {
+        let size = fs::metadata(place.archive().join("TR-808/CH.WAV")).unwrap().len();
+        serde_json::json!({"relative_path": "TR-808/CH.WAV", "size": size, "mtime": 1.0,
+            "hash": "0123456789abcdef0123456789abcdef", "topk": [[label, 0.9]], "label_top1": label, "conf_top1": 0.9})
+        .to_string()
+            + "\n"
+    };
+    fs::write(place.path().join("two.jsonl"), line("Tom") + &line("Ride")).unwrap();
+    for _ in 0..2 {
+        run_to(&place, 0, &["import", "archive", "two.jsonl"]);
+        run_to(&place, 0, &["export", "archive", "-o", "all.jsonl"]);
+        assert_eq!(record_of(&records(&place, "all.jsonl"), "TR-808/CH.WAV").label_top1.as_deref(), Some("Ride"));
+    }
 }

@@ -141,3 +141,18 @@ fn annotations_of_label_studio_come_back_with_who_made_them() {
     let history = run_to(&place, 0, &["override", "history", "--archive", "archive"]);
     assert!(history.contains("ear@example.org"), "{history}");
 }
+
+#[test]
+fn a_quote_that_is_left_open_is_told_and_does_not_swallow_the_rows_after_it_without_a_word() {
+    let place = few();
+    place.index(&[]);
+    let rows = "path,label\n\"TR-808/BD.WAV,Tom\nTR-808/CH.WAV,Ride\n";
+    fs::write(place.path().join("mine.csv"), rows).unwrap();
+    let output = run(&place, &["import", "archive", "mine.csv"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("mine.csv:2: it has 1 of 2 fields, and no label: is a quote left open?"), "{told}");
+    // Rows without a label say nothing, and a line of nothing is none.
+    fs::write(place.path().join("mine.csv"), "path,label\nTR-808/BD.WAV,\n,\n\nTR-808/CH.WAV,Ride\n").unwrap();
+    assert!(run_to(&place, 0, &["import", "archive", "mine.csv"]).contains("1 taken over"));
+}

@@ -8,5 +8,6 @@ mod importing;
 mod labels;
 mod place;
 mod reading;
+mod results;
 #[path = "../support/mod.rs"]
 mod support;

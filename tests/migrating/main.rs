@@ -166,3 +166,33 @@ fn an_archive_that_nobody_names_is_asked_for() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("archive_root"), "{}", said(&output));
 }
+
+#[test]
+fn a_config_yml_that_infer_read_by_itself_is_pointed_to() {
+    let project = Project::new();
+    let output = run(&project, "drumfs infer");
+    assert!(said(&output).contains("--config config.yml"), "{}", said(&output));
+    fs::remove_file(project.path().join("config.yml")).unwrap();
+    assert!(!said(&run(&project, "drumfs infer")).contains("--config config.yml"));
+}
+
+#[test]
+fn the_mapping_stays_with_the_model_that_comes_along_also_where_it_speaks_of_labels_of_another() {
+    let project = Project::new();
+    let config = project.path().join("config.yml");
+    let text = fs::read_to_string(&config).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("model_path")).collect();
+    fs::write(&config, kept.join("\n")).unwrap();
+    let mapping = serde_json::json!({"model_class_to_canonical":
+        {"Noise": "FX", "Rim": "Rim", "Splash": "Tom", "Ride_Bell": "Ride", "Floor_Tom": "Tom"}});
+    fs::write(project.path().join("models/canonical_mapping.json"), mapping.to_string()).unwrap();
+    let output = run(&project, "drumfs validate --config config.yml");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("`Ride_Bell` is not one of the model's labels: passed over"), "{}", said(&output));
+    let output = run(&project, "drumfs infer --config config.yml");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let folders = |line: &str| -> Value { serde_json::from_slice(&run(&project, line).stdout).unwrap() };
+    let stats = folders("drumfs stats complete_drum_archive --json --config config.yml");
+    let labels: Vec<&String> = stats["canonical_labels"].as_object().unwrap().keys().collect();
+    assert!(labels.iter().any(|label| *label == "Rim"), "{labels:?}");
+}

@@ -14,9 +14,11 @@ use crate::common::tools::installed;
 
 const FILES: usize = 24;
 
-/// Everything in `here`; `there` exists and is empty.
+/// Everything in `here`; `there` exists and is empty, also for who has opened something there.
 fn rules(here: &str, there: &str) -> String {
-    format!("layout: flat\nroutes:\n  - {{name: \"no such name\", to: {there}}}\n  - {{path: \"**\", to: {here}}}\n")
+    format!(
+        "layout: flat\nkeep_opened_paths: false\nroutes:\n  - {{name: \"no such name\", to: {there}}}\n  - {{path: \"**\", to: {here}}}\n"
+    )
 }
 
 fn names() -> Vec<String> {

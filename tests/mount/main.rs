@@ -13,6 +13,7 @@ mod crash;
 mod gate;
 mod immediate;
 mod imported;
+mod kept;
 mod layout;
 mod lifecycle;
 mod listing;

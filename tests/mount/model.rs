@@ -30,11 +30,14 @@ const FIRST: usize = 15;
 struct RuleSet {
     to: [Option<usize>; PACKS],
     flat: bool,
+    /// Whether paths that were opened go on opening.
+    keep: bool,
 }
 
 impl RuleSet {
     fn text(&self) -> String {
-        let mut text = format!("layout: {}\nroutes:\n", if self.flat { "flat" } else { "preserve" });
+        let layout = if self.flat { "flat" } else { "preserve" };
+        let mut text = format!("layout: {layout}\nkeep_opened_paths: {}\nroutes:\n", self.keep);
         for (pack, to) in self.to.iter().enumerate() {
             let end = to.map_or("hide: true".to_owned(), |to| format!("to: {}", FOLDERS[to]));
             text += &format!("  - {{path: \"p{pack}/**\", {end}}}\n");
@@ -63,7 +66,8 @@ enum Op {
 
 fn rule_set() -> impl Strategy<Value = RuleSet> {
     let to = prop_oneof![5 => (0..FOLDERS.len()).prop_map(Some), 1 => Just(None)];
-    (prop::array::uniform3(to), any::<bool>()).prop_map(|(to, flat)| RuleSet { to, flat })
+    let flags = (any::<bool>(), prop::bool::weighted(0.7));
+    (prop::array::uniform3(to), flags).prop_map(|(to, (flat, keep))| RuleSet { to, flat, keep })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -123,8 +127,10 @@ struct World {
     inos: HashMap<String, u64>,
     /// Replaced while they were held open: from their next open on they have other numbers, until the next mount.
     renumbered: BTreeSet<String>,
-    /// Paths of the view at any time.
-    ever: BTreeSet<String>,
+    /// Paths of the view at any time, with what was shown there.
+    ever: BTreeMap<String, BTreeSet<String>>,
+    /// Paths of the view that were opened and must go on opening, with what was opened last.
+    opened: BTreeMap<String, String>,
     held: Vec<(File, Vec<u8>)>,
     listed: Vec<Listed>,
     peers: Vec<(Option<&'static str>, Peer)>,
@@ -141,7 +147,7 @@ impl World {
             files.insert(path, bytes);
         }
         let mount = Mount::start(dir);
-        let rules = RuleSet { to: [Some(0), Some(1), Some(2)], flat: true };
+        let rules = RuleSet { to: [Some(0), Some(1), Some(2)], flat: true, keep: true };
         mount.save_rules(&rules.text()).unwrap();
         let mut world = Self {
             mount,
@@ -152,7 +158,8 @@ impl World {
             last_content: 1000,
             inos: HashMap::new(),
             renumbered: BTreeSet::new(),
-            ever: BTreeSet::new(),
+            ever: BTreeMap::new(),
+            opened: BTreeMap::new(),
             held: Vec::new(),
             listed: Vec::new(),
             peers: Vec::new(),
@@ -262,6 +269,7 @@ impl World {
                     assert!(matches!(done, 0 | libc::EROFS), "it is there already: {done}");
                 } else {
                     assert_eq!(done, 0, "{at} to {}", to.display());
+                    self.opened.remove(at);
                     self.said.insert(bytes, *label);
                 }
             }
@@ -269,6 +277,9 @@ impl World {
                 let shown = self.shown();
                 if let Some((at, path)) = shown.iter().nth(number % shown.len().max(1)) {
                     self.held.push((File::open(self.mount.path(at)).unwrap(), self.files[path].clone()));
+                    if self.rules.keep {
+                        self.opened.insert(at.clone(), path.clone());
+                    }
                 }
             }
             Op::HoldFolder(folder) => {
@@ -292,6 +303,8 @@ impl World {
                 self.listed.clear();
                 self.peers.clear();
                 self.mount.kill9();
+                // What was opened in the last second may not be written.
+                self.opened.clear();
                 self.renumbered.clear();
                 self.mount.mount_again();
                 self.meet_peers();
@@ -337,11 +350,25 @@ impl World {
             let number = *self.inos.entry(path.clone()).or_insert(meta.ino());
             assert!(number == meta.ino() || self.renumbered.contains(path), "{at} is {path}");
         }
-        for at in self.ever.iter().filter(|at| !shown.contains_key(*at)) {
-            let error = fs::symlink_metadata(self.mount.path(at)).expect_err(at);
-            assert!(matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)), "{at}: {error}");
+        for (at, paths) in self.ever.iter().filter(|(at, _)| !shown.contains_key(*at)) {
+            match fs::symlink_metadata(self.mount.path(at)) {
+                Err(error) => {
+                    assert!(matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)), "{at}: {error}");
+                    let kept = self.opened.get(at).filter(|path| self.rules.keep && self.files.contains_key(*path));
+                    assert_eq!(kept, None, "{at} was opened");
+                }
+                Ok(found) => {
+                    assert!(self.rules.keep, "{at}: nothing is kept");
+                    // The walkers open what they come across, so it may be any of those that were there.
+                    let bytes = fs::read(self.mount.path(at)).unwrap();
+                    assert_eq!(found.len(), bytes.len() as u64, "{at}");
+                    assert!(paths.iter().any(|path| self.files.get(path) == Some(&bytes)), "{at}: none of {paths:?}");
+                }
+            }
         }
-        self.ever.extend(shown.keys().cloned());
+        for (at, path) in &shown {
+            self.ever.entry(at.clone()).or_default().insert(path.clone());
+        }
         // By listing.
         let mut found = BTreeMap::new();
         for top in fs::read_dir(&self.mount.at).unwrap() {

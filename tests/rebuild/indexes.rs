@@ -223,3 +223,25 @@ fn a_file_of_corrections_goes_before_what_the_index_says_and_its_bad_lines_are_n
     let there = |path: &str| here.out().join(path).symlink_metadata().is_ok();
     assert!(there("Snare/a/low.wav") && there("Tom/b/k.wav") && there("China/a/china.wav"), "{said}");
 }
+
+#[test]
+fn a_sample_whose_name_is_not_utf8_is_found_by_its_index_alone() {
+    use std::os::unix::ffi::OsStrExt;
+    let here = Place::of(&[("a/k.wav", "")]);
+    let name = std::ffi::OsStr::from_bytes(b"a/\xfe.wav");
+    fs::write(here.archive().join(name), "sound").unwrap();
+    // As drumfs writes it: the absolute path is text, and the relative one has its bytes beside.
+    let abs = |path: &str| here.archive().join(path).display().to_string();
+    index(
+        &here,
+        &[
+            json!({"relative_path": "a/k.wav", "abs_path": abs("a/k.wav"), "assigned_label": "Kick", "status": "ok"}),
+            json!({"relative_path": "a/\u{fffd}.wav", "relative_path_bytes": "612ffe2e776176",
+                   "abs_path": abs("a/\u{fffd}.wav"), "assigned_label": "Tom", "status": "ok"}),
+        ],
+    );
+    let recorded = recorded(&here, false).unwrap();
+    assert_eq!(recorded.originals.archives().len(), 1);
+    let paths: Vec<Vec<u8>> = recorded.catalogue().samples().iter().map(|sample| sample.path.to_vec()).collect();
+    assert_eq!(paths, [b"a/k.wav".to_vec(), b"a/\xfe.wav".to_vec()]);
+}

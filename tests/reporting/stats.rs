@@ -163,3 +163,21 @@ fn an_index_is_counted_as_it_stands_whoever_wrote_it() {
     assert!(number(&old["samples"]) >= 8 && number(&old["classified"]) >= 3, "{old}");
     assert!(old["folders"]["Kick"].as_u64() >= Some(1) && old["confidence"]["max"].as_f64() > Some(0.5), "{old}");
 }
+
+#[test]
+fn nothing_is_written_into_an_archive_that_is_mounted() {
+    let mut mount = Mount::of(&["a/kick.wav"]);
+    let into = mount.archive.join("x.jsonl");
+    let other = mount.dir.path().join("all.jsonl");
+    for (out, conflicts) in [(&into, &other), (&other, &into)] {
+        let mut aggregate = drumfs();
+        aggregate.arg("aggregate").arg(&mount.archive).arg("-o").arg(out).arg("--conflicts").arg(conflicts);
+        let output = aggregate.arg("--store").arg(&mount.store).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("never written"), "{output:?}");
+    }
+    let output = stats(&mount.archive, &mount.store, &["--html", into.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    mount.end();
+    assert_eq!(fs::read_dir(&mount.archive).unwrap().count(), 1);
+}

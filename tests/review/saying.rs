@@ -174,3 +174,18 @@ fn the_archive_is_found_by_where_one_is() {
     let output = drumfs(&["override", "list"], archive);
     assert_eq!(text(&output.stdout).lines().count(), 2, "{output:?}");
 }
+
+#[test]
+fn a_name_that_would_move_the_cursor_of_a_terminal_is_told_on_one_line_without_doing_so() {
+    let place = Place::new();
+    let name = "red\x1b[31m\nand \u{202e}vaw.wav";
+    place.put(name, &crate::support::wav(1));
+    place.index(&[]);
+    let shown = "red\u{fffd}[31m\u{fffd}and \u{fffd}vaw.wav";
+    assert_eq!(done(&place, &[name, "Kick", "--note", "a\nb"]), format!("{shown}: Kick\n"));
+    assert_eq!(done(&place, &["list"]), format!("Kick  {shown}  # a\u{fffd}b\n"));
+    assert!(done(&place, &["history"]).trim_end().ends_with(&format!("{shown}: Kick  # a\u{fffd}b")));
+    let listed: Value = serde_json::from_str(&done(&place, &["list", "--json"])).unwrap();
+    assert_eq!((&listed[0]["path"], &listed[0]["note"]), (&name.into(), &"a\nb".into()), "programs get it as it is");
+    assert_eq!(done(&place, &["undo"]).lines().count(), 1);
+}

@@ -139,3 +139,12 @@ fn rules_and_config_count() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `routes`"), "{output:?}");
 }
+
+#[test]
+fn an_index_of_the_older_pipeline_with_numbers_that_are_none_is_a_list() {
+    let place = Place::with_sounds(2);
+    let list = b"{\"relative_path\": \"pack 0/00000.wav\", \"rms_db\": NaN, \"spectral_centroid\": -Infinity}\n\
+                 {\"file\": \"/old/pack 1/00001.wav\", \"relative_path\": \"pack 1/00001.wav\", \"error\": \"too_short\"}\n";
+    let records = records(&place.archive(), &[], list);
+    assert_eq!([&records[0]["status"], &records[1]["status"]], ["ok", "ok"], "{records:?}");
+}

@@ -72,25 +72,33 @@ struct Done {
 }
 
 pub(super) fn run(global: &Global, args: &ImportArgs) -> Result<Outcome, Failure> {
-    take(global, args, &open(&args.file)?)
+    let (outcome, done) = take(global, args, &open(&args.file)?)?;
+    tell(args, &done)?;
+    Ok(outcome)
 }
 
-/// The same of lines that another command made of `file`; the good ones are taken where others are bad.
+/// The same of lines that another command made of `file`; the good ones are taken where others are bad. What was done is
+/// told, or added to `said` where there is one.
 pub(in crate::cli) fn take_lines(
     global: &Global,
     archive: &Path,
     file: &Path,
     lines: &[u8],
     dry_run: bool,
-    json: bool,
+    said: Option<&mut Vec<serde_json::Value>>,
 ) -> Result<Outcome, Failure> {
-    let about = About { archive: Some(archive.to_owned()), who: None, json };
+    let about = About { archive: Some(archive.to_owned()), who: None, json: said.is_some() };
     let file = file.to_owned();
     let args = ImportArgs { file, index: None, hash_originals: false, keep_going: true, keep: false, dry_run, about };
-    take(global, &args, lines)
+    let (outcome, done) = take(global, &args, lines)?;
+    match said {
+        Some(said) => said.push(serde_json::to_value(&done)?),
+        None => tell(&args, &done)?,
+    }
+    Ok(outcome)
 }
 
-fn take(global: &Global, args: &ImportArgs, text: &[u8]) -> Result<Outcome, Failure> {
+fn take(global: &Global, args: &ImportArgs, text: &[u8]) -> Result<(Outcome, Done), Failure> {
     let archive = args.about.archive.as_deref();
     let here = match args.index.is_some() || args.hash_originals {
         // What a line's hash means is then found at paths that the lines do not name.
@@ -115,12 +123,12 @@ fn take(global: &Global, args: &ImportArgs, text: &[u8]) -> Result<Outcome, Fail
         here.known.from.recorder().record(&words)?;
         done.recorded = !words.is_empty();
     }
-    tell(args, &done)?;
-    Ok(match (reading.problems.is_empty(), args.keep_going) {
+    let outcome = match (reading.problems.is_empty(), args.keep_going) {
         (true, _) => Outcome::Done,
         (false, true) => Outcome::SomeFailed,
         (false, false) => Outcome::Failed,
-    })
+    };
+    Ok((outcome, done))
 }
 
 /// What is new in the file.

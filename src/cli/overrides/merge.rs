@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Here, write_outside};
+use super::Here;
+use crate::cli::outside::write_outside;
 use crate::cli::{Failure, Global, Outcome, output};
 use crate::overrides::manifest::{Merge, merge};
 
@@ -56,7 +57,7 @@ pub(super) fn run(global: &Global, args: &MergeArgs) -> Result<Outcome, Failure>
     };
     let merged = merge(&about, &text)?;
     if !args.dry_run && (merged.changes() || text.is_empty()) {
-        write_outside(&here.root, &manifest, &merged.text)?;
+        write_outside(&manifest, Some(&here.root), &merged.text)?;
     }
     if args.json {
         output::json(&merged)?;

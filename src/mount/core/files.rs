@@ -65,7 +65,11 @@ impl Core {
             Node::Dir(_) => Err(FsError::IsAFolder),
             Node::Sample(_) | Node::Generated(_) if how.truncate && !how.write => Err(FsError::ReadOnly),
             Node::Sample(_) if how.write => Err(FsError::ReadOnly),
-            Node::Sample(id) => self.open_sample(ino, view.sample(id)),
+            Node::Sample(id) => {
+                let opened = self.open_sample(ino, view.sample(id))?;
+                self.note_opened(&view, ino, id);
+                Ok(opened)
+            }
             Node::Generated(file) if how.write => Ok((self.open_control(file, how)?, None)),
             Node::Generated(file) => Ok((self.open_generated(&view, file), None)),
         }
@@ -200,7 +204,7 @@ impl Core {
             }
             Handle::Scratch { file, .. } => Ok(take(&file.read(offset, size))),
             Handle::Rescan => Ok(take(slice(RESCAN_TEXT.as_bytes(), offset, size))),
-            Handle::Dir { .. } => Err(FsError::IsAFolder),
+            Handle::Dir { .. } | Handle::Kept { .. } => Err(FsError::IsAFolder),
         }
     }
 

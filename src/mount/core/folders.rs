@@ -25,6 +25,9 @@ impl Core {
         // Before the view: a number that changes afterwards is one that a later version has.
         let numbers = self.remembered.numbers();
         let view = self.shared.view();
+        if let Some(above) = self.kept_folder(&view, ino) {
+            return Ok((self.handles.add(Handle::Kept { folder: ino, above }), Listed::Asked));
+        }
         let dir = self.dir(&view, ino)?;
         let scratch = if ino == control_ino() { self.scratch.list() } else { Vec::new() };
         // Others see other names, and in these two files come and go that are no part of the view's digest.
@@ -58,6 +61,7 @@ impl Core {
     ) -> Result<(), FsError> {
         let folder = match &*self.handles.get(handle)? {
             Handle::Dir { view, dir, .. } => view.ino(Node::Dir(*dir)),
+            Handle::Kept { folder, .. } => *folder,
             _ => return Err(FsError::BadHandle),
         };
         // Before the current view is looked at: see `Remembered`.
@@ -84,6 +88,16 @@ impl Core {
 
     fn list(&self, handle: u64, from: u64, add: Add<'_>) -> Result<(), FsError> {
         let handle = self.handles.get(handle)?;
+        if let Handle::Kept { folder, above } = &*handle {
+            let view = self.shared.view();
+            let names = [(*folder, &b"."[..]), (*above, b"..")].into_iter().zip(1u64..);
+            for ((ino, name), next) in names.skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+                if add(&view, ino, next, Kind::Folder, name, None) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let Handle::Dir { view, dir, scratch, kept } = &*handle else { return Err(FsError::BadHandle) };
         kept.iter().for_each(|folder| self.listings.read(*folder));
         let len = view.len(*dir);

@@ -5,6 +5,7 @@
 
 mod files;
 mod folders;
+mod kept;
 mod no_open;
 mod others;
 mod writing;
@@ -24,6 +25,7 @@ use super::handles::{Handle, Handles};
 use super::indexer::Request;
 use super::keeper::{KeeperHandle, Shared};
 use super::listings::Listings;
+use super::opened::OpenedPaths;
 use super::passthrough::{Backing, IoModes, Reading, Register};
 use super::permissions::Permissions;
 use super::remembered::Remembered;
@@ -84,6 +86,7 @@ pub struct Core {
     modes: Arc<IoModes>,
     fills: Fills,
     lately: Lately,
+    opened: Arc<OpenedPaths>,
     /// Whether changes of originals are noticed by themselves.
     watched: Arc<AtomicBool>,
     /// Rights to the originals, where other users are let in.
@@ -119,6 +122,7 @@ impl Core {
             modes: Arc::default(),
             fills: Fills::default(),
             lately: Lately::default(),
+            opened: Arc::new(OpenedPaths::in_memory()),
             watched,
             permissions: None,
             started: SystemTime::now(),
@@ -150,10 +154,14 @@ impl Core {
         if self.watched.load(Ordering::Relaxed) { LONG } else { Duration::from_secs(1) }
     }
 
+    /// A folder in which something is to be done: nothing can be in one that is only kept.
     fn dir(&self, view: &View, ino: Ino) -> Result<DirId, FsError> {
         match view.dir_by_ino(ino) {
             Some(dir) => Ok(dir),
-            None if view.by_ino(ino).is_some() || self.scratch.by_ino(ino).is_some() => Err(FsError::NotAFolder),
+            None if self.kept_folder(view, ino).is_some() => Err(FsError::ReadOnly),
+            None if view.by_ino(self.remembered.own(ino)).is_some() || self.scratch.by_ino(ino).is_some() => {
+                Err(FsError::NotAFolder)
+            }
             None => Err(FsError::NotFound),
         }
     }
@@ -169,10 +177,13 @@ impl Core {
         self.remembered.give(parent);
         self.remembered.look_up(parent, name);
         let view = self.shared.view();
-        let dir = self.dir(&view, parent)?;
         if name.len() > 255 {
             return Err(FsError::NameTooLong);
         }
+        if self.kept_folder(&view, parent).is_some() {
+            return Ok(self.find_kept(&view, parent, name));
+        }
+        let dir = self.dir(&view, parent)?;
         let control = parent == control_ino();
         if control && let Some(file) = self.scratch.get(name) {
             return Ok(Found::Node(scratch_attr(&file)));
@@ -180,7 +191,7 @@ impl Core {
         match view.lookup(dir, name) {
             Some(Node::Generated(file)) if self.scratch.is_hidden(file) => Ok(Found::Nothing),
             Some(node) => Ok(Found::Node(self.attr(&view, node))),
-            None => Ok(Found::Nothing),
+            None => Ok(self.find_kept(&view, parent, name)),
         }
     }
 
@@ -195,6 +206,9 @@ impl Core {
         let view = self.shared.view();
         let own = self.remembered.own(ino);
         let Some(node) = view.by_ino(own) else {
+            if self.kept_folder(&view, ino).is_some() {
+                return Ok(attr::of_kept_folder(&view, ino));
+            }
             let (size, mtime) = self.modes.held(ino, None).ok_or(FsError::NotFound)?;
             return Ok(attr::of_gone(ino, size, mtime));
         };

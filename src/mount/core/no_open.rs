@@ -118,7 +118,7 @@ impl Core {
     /// The open file that a read without a handle means.
     pub(super) fn lately(&self, ino: Ino) -> Result<Arc<Handle>, FsError> {
         let view = self.shared.view();
-        let node = view.by_ino(ino);
+        let node = view.by_ino(self.remembered.own(ino));
         let shown = match node {
             Some(Node::Sample(id)) => Some((view.sample(id).size, view.sample(id).mtime_ns)),
             _ => None,

@@ -82,7 +82,7 @@ impl Core {
             }
             Handle::Scratch { file, append } => written(file.write(offset, data, *append)),
             Handle::Sample { .. } | Handle::Text(_) | Handle::Index(_) => written(Err(FsError::ReadOnly)),
-            Handle::Dir { .. } => written(Err(FsError::IsAFolder)),
+            Handle::Dir { .. } | Handle::Kept { .. } => written(Err(FsError::IsAFolder)),
         }
     }
 
@@ -259,7 +259,20 @@ impl Core {
             // What can't be is answered here: whoever waits for the keeper holds the locks of both folders.
             let route = Route { from: from.into(), to: to.into() };
             return match moves::plan(&self.shared.view(), &route).and_then(|planned| self.is_as_heard(&planned)) {
-                Ok(()) => self.keeper.move_sample(MoveRequest { route, answer: Box::new(answer) }),
+                Ok(()) => {
+                    let (core, from) = (Arc::clone(self), route.from.clone());
+                    let finish = move |done: Result<(), FsError>| {
+                        if done.is_ok() {
+                            core.forget_opened(from.folder, &from.name);
+                        }
+                        answer(done);
+                    };
+                    self.keeper.move_sample(MoveRequest { route, answer: Box::new(finish) });
+                }
+                // There it is for whoever opens it, and nothing else.
+                Err(FsError::NotFound) if self.is_kept(from.0, from.1) || self.is_kept_folder(to.0) => {
+                    answer(Err(FsError::ReadOnly));
+                }
                 Err(error) => answer(Err(error)),
             };
         }
