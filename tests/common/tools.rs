@@ -35,6 +35,7 @@ pub fn run(program: &str, args: &[&OsStr]) -> Output {
 }
 
 /// A program run as somebody whom permissions bind, as they do not bind root.
+#[allow(dead_code, reason = "not every suite has such a program")]
 pub fn bound(program: &str) -> Command {
     // SAFETY: geteuid has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
