@@ -21,6 +21,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import common
@@ -51,20 +52,28 @@ def make(folder, files, size, index):
 
 
 def run(command):
-    """How long a command takes in s, and what it prints."""
+    """How long a command takes in s, what it prints, and its peak of memory in MB (ru_maxrss)."""
     os.sync()
-    started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        sys.exit(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()[-400:]}")
-    return seconds, done.stdout
+    with tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip()
+            sys.exit(f"{command[0]} ended with {process.returncode}: {said[-400:]}")
+    return seconds, printed, usage.ru_maxrss * 1024 / 1e6
 
 
 class Bench:
     def __init__(self, arguments, work):
         self.program = common.drumfs_binary(arguments.drumfs)
         self.work, self.files, self.trees, self.links = work, arguments.files, 0, []
+        # Of the command that was run last.
+        self.peak = None
         self.archive = os.path.join(work, "archive")
         self.index = os.path.join(work, "index.jsonl")
         os.mkdir(self.archive)
@@ -75,7 +84,8 @@ class Bench:
         return os.path.join(self.work, f"out-{self.trees}")
 
     def drumfs(self, out, *options):
-        seconds, printed = run([self.program, "rebuild", "--index", self.index, "--out", out, "--json", *options])
+        command = [self.program, "rebuild", "--index", self.index, "--out", out, "--json", *options]
+        seconds, printed, self.peak = run(command)
         return seconds, json.loads(printed)
 
     def first(self, *options):
@@ -102,17 +112,19 @@ class Bench:
         return seconds
 
     def undo(self, out):
-        seconds, printed = run([self.program, "rebuild", "--undo", "--out", out, "--json"])
+        seconds, printed, self.peak = run([self.program, "rebuild", "--undo", "--out", out, "--json"])
         assert json.loads(printed)["removed"] == self.files and not os.path.exists(out), printed
         return seconds
 
     def old(self, mode):
-        seconds, printed = run([sys.executable, OLD, "--index", self.index, "--out", self.out(), "--copy-mode", mode])
+        command = [sys.executable, OLD, "--index", self.index, "--out", self.out(), "--copy-mode", mode]
+        seconds, printed, self.peak = run(command)
         assert json.loads(printed)["files"] == self.files, printed
         return seconds
 
     def cp(self):
-        return run(["cp", "-a", self.archive, self.out()])[0]
+        seconds, _, self.peak = run(["cp", "-a", self.archive, self.out()])
+        return seconds
 
     def rows(self):
         flat = ("--layout", "flat")
@@ -136,16 +148,19 @@ def measure(arguments):
     with common.scratch(arguments.work) as work:
         bench = Bench(arguments, work)
         report = {"machine": common.machine(bench.program, work), "files": arguments.files, "size": arguments.size,
-                  "rounds": []}
+                  "rounds": [], "peak_mb": {}}
         for number in range(arguments.rounds):
             rows = [row for row in bench.rows() if arguments.only in row[0]]
             seconds = {}
             for name, what in rows if number % 2 == 0 else reversed(rows):
                 seconds[name] = what()
-                common.say(f"round {number + 1}: {name}: {seconds[name]:.2f} s, {arguments.files / seconds[name]:,.0f}/s")
+                report["peak_mb"][name] = max(bench.peak, report["peak_mb"].get(name, 0))
+                common.say(f"round {number + 1}: {name}: {seconds[name]:.2f} s, {arguments.files / seconds[name]:,.0f}/s, "
+                           f"{bench.peak:.0f} MB")
             report["rounds"].append({name: seconds[name] for name, _ in rows})
         for round, out in zip(report["rounds"], bench.links):
             round[UNDO] = bench.undo(out)
+            report["peak_mb"][UNDO] = max(bench.peak, report["peak_mb"].get(UNDO, 0))
         return report
 
 
@@ -163,10 +178,11 @@ def table(report, markdown):
         over = ratios(report, old, name) if name.startswith("drumfs --link") and "again" not in name else []
         over_cp = ratios(report, name, "cp -a") if "copy" in name and "again" not in name else []
         lines.append([name, common.spread(seconds, " s"), f"{common.median(rate):,.0f}",
-                      common.spread(over) if over else "", common.spread(over_cp) if over_cp else ""])
+                      common.spread(over) if over else "", common.spread(over_cp) if over_cp else "",
+                      f"{report['peak_mb'][name]:.0f} MB"])
     machine = report["machine"]
     head = [f"{report['files']:,} files of {report['size']:,} bytes", "time", "files/s", "times the old one's speed",
-            "times cp -a's time"]
+            "times cp -a's time", "peak of memory"]
     said = (f"{len(report['rounds'])} rounds, median (range). {machine['drumfs']} {machine['commit']}, {machine['date']}: "
             f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['file_system']}; load at the start "
             f"{machine['load_at_start']}.")
