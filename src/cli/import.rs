@@ -45,6 +45,9 @@ pub struct ImportArgs {
     /// What to call the model of an index that does not say it
     #[arg(long, value_name = "NAME", default_value = OLDER)]
     model: String,
+    /// Read the originals whose records have no hash (the older pipeline's with `dedup_hash: false`), and no others
+    #[arg(long)]
+    hash_originals: bool,
     /// Say what would be taken over, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -154,6 +157,9 @@ fn index(
         None => labels_of(file, ear.ensemble.labels().names())?,
     };
     let mut importer = Importer::new(store, root, &ear.ensemble, ear.algorithm(), args.model.clone(), args.dry_run);
+    if args.hash_originals {
+        importer = importer.hashing();
+    }
     let bar = Counting::new("records");
     for record in bad.passing(IndexReader::open(file)?) {
         importer.take(&record?, labels.as_deref())?;
@@ -181,7 +187,7 @@ fn tell(args: &ImportArgs, ear: &Ear, file: &Path, done: &Imported) -> Result<()
         (done.known, "are known better here"),
         (done.absent, "are not in the archive"),
         (done.changed, "have changed since"),
-        (done.no_hash, "have a label but no hash: they show when they are heard (`drumfs index`)"),
+        (done.no_hash, "have a label but no hash, so nothing was taken: --hash-originals reads the files for it"),
     ];
     for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
         output::tell(format_args!("  {count} {what}"));

@@ -167,7 +167,9 @@ impl From {
     /// The store of an archive, or the mount that has it; and the store's folder.
     pub fn open(global: &Global, ear: &Ear, root: &ArchiveRoot) -> Result<(Self, PathBuf), Failure> {
         let folder = context::store_folder(global, &ear.config, root)?;
-        if !folder.join("db").exists() {
+        // A store that can't be looked at is no reason to hear everything again.
+        let is_there = folder.join("db").try_exists();
+        if !is_there.map_err(|error| format!("the store {} can't be read: {error}", folder.display()))? {
             // A mount whose store is elsewhere knows, too, where nobody names another.
             let named = global.store.is_some() || ear.config.store.is_some();
             return match mounts().find(|shown| !named && shown.archive == root.path()) {

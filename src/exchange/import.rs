@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use super::record::{Form, Record};
 use crate::archive::discover::mtime_ns;
+use crate::archive::identity::ContentHasher;
 use crate::archive::{ArchiveRoot, ContentHash, HashAlgorithm};
 use crate::classify::{Classifier, Ensemble, Labels, Mean, Vote, Votes, fuse};
 use crate::index::{Analysis, Status};
@@ -71,6 +73,8 @@ pub struct Importer<'a> {
     votes: HashMap<Vec<String>, Option<Votes>>,
     at: f64,
     dry: bool,
+    /// Whether originals are read whose records have no hash.
+    hashes: bool,
     analyses: Vec<(ContentHash, String, Analysis)>,
     samples: Vec<(Vec<u8>, SampleEntry)>,
     done: Imported,
@@ -108,10 +112,16 @@ impl<'a> Importer<'a> {
             votes: HashMap::new(),
             at,
             dry,
+            hashes: false,
             analyses: Vec::new(),
             samples: Vec::new(),
             done: Imported::default(),
         }
+    }
+
+    /// The same, which reads originals whose records have no hash.
+    pub fn hashing(self) -> Self {
+        Self { hashes: true, ..self }
     }
 
     /// Takes a record, whose probabilities are in the order of `labels`.
@@ -142,7 +152,10 @@ impl<'a> Importer<'a> {
         }
         let mut entry =
             SampleEntry { size, mtime_ns: mtime, hash: record.sample.hash, unreadable: None, missing: false };
-        let Some(hash) = record.sample.hash else {
+        if self.hashes && entry.hash.is_none() && entry.unreadable.is_none() && record.sample.error.is_none() {
+            entry.hash = self.hash_of(&path, size).ok();
+        }
+        let Some(hash) = entry.hash else {
             match &record.sample.error {
                 Some(error) => {
                     entry.unreadable = Some(error.to_string());
@@ -344,6 +357,25 @@ impl<'a> Importer<'a> {
             return if same || !record.has_stat { Here::File(path, size, mtime) } else { Here::Changed };
         }
         Here::Absent
+    }
+
+    /// The content of an original that has this size.
+    fn hash_of(&self, path: &[u8], size: u64) -> io::Result<ContentHash> {
+        let (mut hasher, mut read) = (ContentHasher::new(self.algorithm), 0);
+        let mut file = self.root.open(path)?;
+        let mut block = vec![0; 1 << 16];
+        loop {
+            let bytes = match file.read(&mut block)? {
+                0 => break,
+                count => block.get(..count).unwrap_or_default(),
+            };
+            hasher.update(bytes);
+            read += bytes.len() as u64;
+        }
+        match read == size {
+            true => Ok(hasher.finish()),
+            false => Err(io::Error::other("it has changed meanwhile")),
+        }
     }
 
     /// Whether the store has all of it already, as after an import before. It is counted then.

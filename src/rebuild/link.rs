@@ -1,6 +1,5 @@
 //! How a sample comes into a tree, and putting one there whole or not at all.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Folder, Root, Stat, set_mtime};
+use super::disk::{Folder, Stat, set_mtime};
 use crate::archive::ArchiveRoot;
 
 /// How a sample comes into a tree.
@@ -259,14 +258,4 @@ pub fn look_at_original(path: &Path) -> io::Result<Stat> {
     }
     let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
     Ok(Stat { size: metadata.len(), mtime_ns, ino: metadata.ino(), links: metadata.nlink() })
-}
-
-/// Removes what a run that was killed had not finished in these folders.
-pub(super) fn sweep_folders(root: &Root, folders: &BTreeSet<&[u8]>) {
-    for path in folders {
-        let Ok(folder) = root.folder(path) else { continue };
-        for name in root.names(path).unwrap_or_default().iter().filter(|name| is_unfinished(name)) {
-            drop(folder.remove(name));
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod problem;
 mod recorded;
 mod run;
 mod step;
+mod sweep;
 mod undo;
 
 pub use ledger::{LedgerError, NAME as LOG_NAME};

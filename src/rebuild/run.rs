@@ -11,13 +11,14 @@ use rayon::prelude::*;
 
 use super::disk::Root;
 use super::ledger::{self, Header, Ledger, Writer, key};
-use super::link::{Job, Link, Putter, sweep_folders};
+use super::link::{Job, Link, Putter};
 use super::made::{Facts, Files};
 use super::outcome::{Change, RebuildError, Report};
 use super::place;
 use super::plan::{Item, Originals, Plan};
 use super::problem::{Kind, Problem, Stay, of_original, sentence};
 use super::step::{AT_A_TIME, Fate, Fates, Last, Looked, Step, find_moves, leftovers, look, not_removed};
+use super::sweep::{sweep, sweep_folders};
 use crate::view::View;
 
 /// What a run is asked for.
@@ -293,21 +294,21 @@ impl<'a> Run<'a> {
         let mut log = Writer::begin(root.path(), &self.header).map_err(&failed)?;
         self.write_log(&mut log).and_then(|()| log.install()).map_err(&failed)?;
 
-        let (not_removed, unmade) = self.remove(root);
+        let (mut stays, unmade) = self.remove(root);
         report.written += unmade;
-        report.removed = self.to_remove().len() as u64 - not_removed.len() as u64;
-        for (place, problem) in not_removed {
-            // It goes on being drumfs's.
-            if let Some(entry) = self.entry(place) {
-                log.entry(&entry.path, &entry.from, entry.link, &entry.stat, false).map_err(&failed)?;
-            }
-            self.problems.push(problem);
-        }
-        self.remove_folders(root);
+        report.removed = self.to_remove().len() as u64 - stays.len() as u64;
+        self.remove_folders(root, &[]);
         report.folders = self.make_folders(root);
         let done = self.put(root, &to_put, &mut report);
-        self.remove_folders(root);
-        done?;
+        stays.extend(done?);
+        // What is still there goes on being drumfs's, and so do the folders that it is in.
+        let stays: Vec<&ledger::Entry> = stays.into_iter().filter_map(|place| self.entry(place)).collect();
+        for entry in &stays {
+            log.entry(&entry.path, &entry.from, entry.link, &entry.stat, false).map_err(&failed)?;
+        }
+        for folder in self.remove_folders(root, &stays) {
+            log.folder(folder, false).map_err(&failed)?;
+        }
         self.problems.sort();
         report.fell_back = self.putter.fell_back();
         report.link = self.link();
@@ -438,8 +439,8 @@ impl<'a> Run<'a> {
 
     /// Removes what no longer belongs; gives the samples that could not be removed, by their places in the log of before,
     /// and how many files went that drumfs had made.
-    fn remove(&self, root: &Root) -> (Vec<(u32, Problem)>, u64) {
-        let problems = self
+    fn remove(&mut self, root: &Root) -> (Vec<u32>, u64) {
+        let problems: Vec<(u32, Problem)> = self
             .to_remove()
             .par_chunks(AT_A_TIME)
             .flat_map_iter(|places| {
@@ -463,18 +464,28 @@ impl<'a> Run<'a> {
                 Err(error) => log::warn!("{}: {error}", String::from_utf8_lossy(path)),
             }
         }
-        (problems, unmade)
+        let (stays, problems): (Vec<u32>, Vec<Problem>) = problems.into_iter().unzip();
+        self.problems.extend(problems);
+        (stays, unmade)
     }
 
-    /// Removes folders that drumfs made and that are empty now; what has something of others in it stays.
-    fn remove_folders(&self, root: &Root) {
+    /// Removes folders that drumfs made and that are empty now; what has something of others in it stays. Gives those that
+    /// have something of drumfs's in them still, `stays` among it, or could not be removed though they are empty.
+    fn remove_folders(&self, root: &Root, stays: &[&ledger::Entry]) -> Vec<&'a [u8]> {
         let mut last = Last::new(Some(root));
+        let mut kept: Vec<&[u8]> = Vec::new();
         for path in self.folders_to_remove().into_iter().filter(|path| !path.is_empty()) {
             let (folder, name) = key(path);
-            if let Err(error) = last.folder(folder).and_then(|folder| folder.remove_folder(name)) {
-                log::debug!("{} stays: {error}", String::from_utf8_lossy(path));
+            let Err(error) = last.folder(folder).and_then(|folder| folder.remove_folder(name)) else { continue };
+            log::debug!("{} stays: {error}", String::from_utf8_lossy(path));
+            let mut within = stays.iter().map(|entry| &entry.path[..]).chain(kept.iter().copied());
+            let has_own = within.any(|within| within.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/")));
+            let others = [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::NotADirectory];
+            if has_own || !others.contains(&error.kind()) {
+                kept.push(path);
             }
         }
+        kept
     }
 
     /// How many were made.
@@ -493,12 +504,13 @@ impl<'a> Run<'a> {
         made
     }
 
-    /// Puts what is missing, several at a time.
-    fn put(&mut self, root: &Root, to_put: &[u32], report: &mut Report) -> Result<(), RebuildError> {
+    /// Puts what is missing, several at a time. Gives what is where it was still, though it was to be replaced or moved, by
+    /// its places in the log of before.
+    fn put(&mut self, root: &Root, to_put: &[u32], report: &mut Report) -> Result<Vec<u32>, RebuildError> {
         let [put, replaced, moved, bytes] = [const { AtomicU64::new(0) }; 4];
         let fatal: Mutex<Option<io::Error>> = Mutex::new(None);
         let stopped = AtomicBool::new(false);
-        let problems: Vec<Problem> = to_put
+        let problems: Vec<(Option<u32>, Problem)> = to_put
             .par_chunks(AT_A_TIME / 4)
             .flat_map_iter(|numbers| {
                 let (mut last, mut other) = (Last::new(Some(root)), Last::new(Some(root)));
@@ -510,8 +522,13 @@ impl<'a> Run<'a> {
                     if stopped.load(Ordering::Relaxed) || self.options.cancel.load(Ordering::Relaxed) {
                         break;
                     }
+                    let before = match looked.step {
+                        Step::Move(place) | Step::Replace(place) => Some(place),
+                        _ => None,
+                    };
                     match self.put_one(item, looked, &mut last, &mut other) {
-                        Ok(how) => {
+                        Ok((how, not_removed)) => {
+                            problems.extend(not_removed.map(|problem| (before, problem)));
                             match how {
                                 Step::Move(_) => &moved,
                                 Step::Replace(_) => &replaced,
@@ -524,23 +541,31 @@ impl<'a> Run<'a> {
                             stopped.store(true, Ordering::Relaxed);
                             fatal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
                         }
-                        Err(error) => problems.push(self.not_put(item, &error)),
+                        Err(error) => problems.push((before, self.not_put(item, &error))),
                     }
                     (self.options.put)(1);
                 }
                 problems
             })
             .collect();
+        let (stays, problems): (Vec<Option<u32>>, Vec<Problem>) = problems.into_iter().unzip();
         self.problems.extend(problems);
         [report.put, report.replaced, report.moved, report.bytes] =
             [put, replaced, moved, bytes].map(AtomicU64::into_inner);
         match fatal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             Some(error) => Err(self.failed(error)),
-            None => Ok(()),
+            None => Ok(stays.into_iter().flatten().collect()),
         }
     }
 
-    fn put_one(&self, item: &Item, looked: &Looked, last: &mut Last<'_>, other: &mut Last<'_>) -> io::Result<Step> {
+    /// Gives how it came there, and why what was there before could not be removed.
+    fn put_one(
+        &self,
+        item: &Item,
+        looked: &Looked,
+        last: &mut Last<'_>,
+        other: &mut Last<'_>,
+    ) -> io::Result<(Step, Option<Problem>)> {
         let name = self.plan.name(item);
         let folder = last.folder(self.plan.folder(item))?;
         let old = match looked.step {
@@ -551,7 +576,7 @@ impl<'a> Run<'a> {
             let (old_folder, old_name) = key(&old.path);
             let from = other.folder(old_folder);
             match from.and_then(|from| from.rename_to_new(old_name, folder, &name)) {
-                Ok(()) => return Ok(looked.step),
+                Ok(()) => return Ok((looked.step, None)),
                 Err(error) => log::info!("{}: {error}", String::from_utf8_lossy(&old.path)),
             }
         }
@@ -562,10 +587,10 @@ impl<'a> Run<'a> {
         if let Some(old) = old {
             // It could not be moved; it is no longer where it belongs all the same.
             let (old_folder, old_name) = key(&old.path);
-            drop(other.folder(old_folder).and_then(|folder| folder.remove(old_name)));
-            return Ok(Step::Put);
+            let removed = other.folder(old_folder).and_then(|folder| folder.remove(old_name));
+            return Ok((Step::Put, removed.err().map(|error| not_removed(old, &error))));
         }
-        Ok(looked.step)
+        Ok((looked.step, None))
     }
 
     fn not_put(&self, item: &Item, error: &io::Error) -> Problem {
@@ -583,13 +608,4 @@ impl<'a> Run<'a> {
 /// What would fail for everything that comes after, too.
 fn is_fatal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS))
-}
-
-/// Removes files that a run which was killed had not finished.
-fn sweep(root: &Root, ledger: &Ledger, plan: &Plan<'_>) {
-    let of_log = ledger.folders.keys().map(|folder| &folder[..]);
-    let of_entries = ledger.entries.iter().map(|entry| key(&entry.path).0);
-    let of_plan = plan.folders.iter().map(|folder| &folder.path[..]);
-    let folders: BTreeSet<&[u8]> = of_log.chain(of_entries).chain(of_plan).chain([&b""[..]]).collect();
-    sweep_folders(root, &folders);
 }

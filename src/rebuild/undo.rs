@@ -10,12 +10,12 @@ use rayon::prelude::*;
 
 use super::disk::{Found, Root};
 use super::ledger::{self, Ledger, LedgerError, key};
-use super::link::sweep_folders;
 use super::made;
 use super::outcome::RebuildError;
 use super::place;
 use super::problem::{Problem, Stay};
 use super::step::{AT_A_TIME, Fate, Last, fate, not_removed};
+use super::sweep::sweep_folders;
 
 /// What came of taking a tree away.
 #[derive(Debug, Default)]

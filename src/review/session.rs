@@ -215,6 +215,10 @@ impl Session {
     pub fn skip(&self, place: usize) -> Result<Decisions, SessionError> {
         let hash = self.sample(place)?.hash;
         let mut state = self.state();
+        // Another window of the page may have decided it: that stays.
+        if matches!(state.fates.get(place), Some(Fate::Said(_))) {
+            return Ok(Self::count(&state));
+        }
         let said = hash.and_then(|hash| state.overrides.get(&hash).cloned());
         Self::act(&mut state, place, Fate::Skipped, said);
         Ok(Self::count(&state))

@@ -34,6 +34,18 @@ pub fn run(program: &str, args: &[&OsStr]) -> Output {
     output
 }
 
+/// A program run as somebody whom permissions bind, as they do not bind root.
+#[allow(dead_code, reason = "not every suite has such a program")]
+pub fn bound(program: &str) -> Command {
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-dac_override,-dac_read_search", program]);
+    command
+}
+
 /// Runs a shell text with `$1`, `$2` and so on.
 #[track_caller]
 pub fn shell(shell: &str, text: &str, args: &[&Path]) -> Output {

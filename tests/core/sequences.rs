@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use drumfs::archive::{ContentHash, HashAlgorithm};
-use drumfs::mount::{Found, OpenHow, Request};
+use drumfs::mount::{Found, FsError, OpenHow, Opened, Request};
 use drumfs::rules::Rules;
-use drumfs::view::{DirId, Ino, Node, control_ino};
+use drumfs::view::{DirId, Ino, Node, control_ino, ino};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -180,6 +180,8 @@ struct Run {
     files: Vec<OpenFile>,
     folders: Vec<OpenFolder>,
     scratch: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Paths of the view that were opened, each with the original that was opened there last.
+    opened: BTreeMap<Vec<u8>, &'static str>,
 }
 
 impl Run {
@@ -191,6 +193,38 @@ impl Run {
             files: Vec::new(),
             folders: Vec::new(),
             scratch: BTreeMap::new(),
+            opened: BTreeMap::new(),
+        }
+    }
+
+    /// What was opened is found where it was, unless it is gone or another is shown there.
+    fn check_opened(&self) {
+        let view = self.bench.view();
+        for (at, path) in &self.opened {
+            let found = self.bench.find(&String::from_utf8_lossy(at));
+            if let Some(node) = view.resolve(at) {
+                let Some(number) = found else { panic!("{} is shown", at.escape_ascii()) };
+                assert!(ino::kept(number).is_none() && (number == view.ino(node) || ino::is_sample(number)));
+                continue;
+            }
+            let Some(own) = self.ino_of(path) else {
+                assert_eq!(found, None, "{path} is gone");
+                continue;
+            };
+            let Some(number) = found else { panic!("{} was opened", at.escape_ascii()) };
+            assert!(ino::kept(number).is_some(), "{} is not shown", at.escape_ascii());
+            let core = self.bench.core();
+            let (kept, own) = (core.getattr(number).unwrap(), core.getattr(own).unwrap());
+            assert_eq!((kept.ino, kept.mtime, kept.kind), (number, own.mtime, own.kind));
+        }
+    }
+
+    /// A sample was opened by its own number.
+    fn note_opened(&mut self, path: &'static str) {
+        let view = self.bench.view();
+        let Some((id, _)) = view.catalogue().by_path(path.as_bytes()) else { return };
+        if let Some((dir, name)) = view.place_of(id) {
+            self.opened.insert([view.dir_path(dir), name.into_owned()].join(&b'/'), path);
         }
     }
 
@@ -219,6 +253,23 @@ impl Run {
         let view = self.bench.view();
         let (id, sample) = view.catalogue().by_path(path.as_bytes())?;
         sample.is_present().then(|| view.ino(Node::Sample(id)))
+    }
+
+    /// Opens a sample as the kernel does: where another original is open under its number, the name is looked up anew.
+    /// None where there is no name to look up.
+    fn open(&self, ino: Ino) -> Option<(Ino, Opened)> {
+        match self.bench.open(ino, READ) {
+            Err(FsError::Replaced) => {
+                let view = self.bench.view();
+                let Some(Node::Sample(id)) = view.by_ino(ino) else { panic!("no sample has {ino}") };
+                let (dir, name) = view.place_of(id)?;
+                let found = self.bench.core().lookup(view.ino(Node::Dir(dir)), &name).unwrap();
+                let Found::Node(attr) = found else { panic!("{} is gone", name.escape_ascii()) };
+                assert_ne!(attr.ino, ino, "another number for another original");
+                Some((attr.ino, self.bench.open(attr.ino, READ).unwrap()))
+            }
+            opened => Some((ino, opened.unwrap())),
+        }
     }
 
     fn put(&mut self, path: usize, number: u8) {
@@ -330,13 +381,16 @@ impl Run {
                 let Some(ino) = self.ino_of(path) else { return };
                 self.put(PATHS.iter().position(|known| *known == path).unwrap(), *number);
                 self.bench.requests();
-                let opened = self.bench.open(ino, READ).unwrap();
+                let Some((ino, opened)) = self.open(ino) else {
+                    return self.bench.hear(path.as_bytes(), 3);
+                };
                 let bytes = content(*number);
                 assert_eq!(self.bench.core().getattr(ino).unwrap().size, bytes.len() as u64, "shown before the answer");
                 assert_eq!(self.bench.core().read(0, opened.handle, 0, 1 << 20).unwrap(), bytes);
                 self.bench.core().release(opened.handle);
                 let touched = Request::Touch(vec![path.as_bytes().to_vec()]);
                 assert!(self.bench.requests().contains(&touched), "it is to be heard again");
+                self.note_opened(path);
                 self.bench.hear(path.as_bytes(), 3);
             }
             Op::Miss { path } => {
@@ -364,8 +418,9 @@ impl Run {
             Op::Open { path } => {
                 let path = PATHS[*path];
                 let Some(ino) = self.ino_of(path) else { return };
-                let opened = self.bench.open(ino, READ).unwrap();
+                let Some((ino, opened)) = self.open(ino) else { return };
                 let bytes = self.disk[path].clone();
+                self.note_opened(path);
                 assert_eq!(self.bench.core().getattr(ino).unwrap().size, bytes.len() as u64);
                 self.files.push(OpenFile { handle: opened.handle, path, bytes });
             }
@@ -436,6 +491,8 @@ impl Run {
                 self.folders.clear();
                 self.scratch.clear();
                 self.bench.restart();
+                // They are kept in the memory of this one alone.
+                self.opened.clear();
             }
         }
     }
@@ -537,8 +594,13 @@ impl Run {
     }
 }
 
+/// `DRUMFS_MODEL_CASES=1000 cargo test --release --test core sequences` runs longer.
+fn cases() -> u32 {
+    std::env::var("DRUMFS_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_done_in_whatever_order_the_view_is_that_of_rules_and_records(ops in vec(op(), 1..50)) {
@@ -546,6 +608,7 @@ proptest! {
         for op in &ops {
             run.apply(op);
             run.check();
+            run.check_opened();
         }
         for place in (0..run.folders.len()).rev() {
             while run.folders.len() > place {

@@ -257,3 +257,25 @@ fn an_index_that_is_imported_again_is_told_to_change_nothing_and_the_later_of_tw
         assert_eq!(record_of(&records(&place, "all.jsonl"), "TR-808/CH.WAV").label_top1.as_deref(), Some("Ride"));
     }
 }
+
+#[test]
+fn a_run_without_hashes_is_not_lost() {
+    let place = few();
+    // As the older pipeline writes a record where `dedup_hash` is false.
+    let size = fs::metadata(place.archive().join("TR-808/CH.WAV")).unwrap().len();
+    let record = serde_json::json!({"relative_path": "TR-808/CH.WAV", "abs_path": "../archive/TR-808/CH.WAV", "size": size,
+        "mtime": 1.0, "label_top1": "Ride", "conf_top1": 0.9, "topk": [["Ride", 0.9]], "assigned_label": "Ride",
+        "assigned_reason": "top1", "errors": null});
+    fs::write(place.path().join("index.jsonl"), record.to_string() + "\n").unwrap();
+    let output = run(&place, &["import", "archive", "index.jsonl"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--hash-originals"), "{output:?}");
+    let said = json(&place, &["import", "archive", "index.jsonl", "--hash-originals", "--json"]);
+    assert_eq!((&said["labelled"], &said["no_hash"]), (&1.into(), &0.into()), "{said}");
+    run_to(&place, 0, &["export", "archive", "-o", "now.jsonl"]);
+    assert_eq!(record_of(&records(&place, "now.jsonl"), "TR-808/CH.WAV").label_top1.as_deref(), Some("Ride"));
+    let again = json(&place, &["import", "archive", "index.jsonl", "--hash-originals", "--json"]);
+    assert_eq!(again["same"], 1, "{again}");
+    fs::write(place.archive().join("TR-808/CH.WAV"), "another length").unwrap();
+    let changed = json(&place, &["import", "archive", "index.jsonl", "--hash-originals", "--json"]);
+    assert_eq!(changed["changed"], 1, "{changed}");
+}

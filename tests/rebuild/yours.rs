@@ -189,3 +189,43 @@ fn what_drumfs_has_put_nothing_into_can_not_be_undone() {
     assert!(nothing(&place.out()).is_none());
     assert_eq!(files(&place.out()).len(), 1);
 }
+
+/// Runs `drumfs rebuild` as somebody whom permissions bind.
+fn bound(place: &Place, more: &[&str]) -> std::process::Output {
+    let mut command = crate::common::tools::bound(crate::common::mount::DRUMFS);
+    command.arg("rebuild").args(more).arg("--index").arg(place.index()).arg("--out").arg(place.out());
+    command.env("XDG_DATA_HOME", place.path().join("data")).output().unwrap()
+}
+
+#[test]
+fn what_could_not_be_moved_or_replaced_goes_on_being_drumfs_s() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut place = Place::of(&[("a/k.wav", "Kick"), ("a/b/l.wav", "Kick"), ("c/s.wav", "Snare")]);
+    place.write_index();
+    let run = |place: &Place, layout: &str| bound(place, &["--link", "copy", "--layout", layout]);
+    let out = place.out();
+    let lock = |mode: u32| {
+        for folder in ["Kick", "Snare/c"] {
+            fs::set_permissions(out.join(folder), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    assert_eq!(run(&place, "preserve").status.code(), Some(0));
+    // Kicks are to be moved and can't, the snare is to be replaced and can't.
+    place.add("c/s.wav", "Snare");
+    fs::write(place.archive().join("c/s.wav"), "another sound altogether").unwrap();
+    place.write_index();
+    lock(0o500);
+    let failed = run(&place, "preserve");
+    assert_eq!(failed.status.code(), Some(3), "{failed:?}");
+    let failed = run(&place, "flat");
+    assert_eq!(failed.status.code(), Some(3), "{failed:?}");
+    lock(0o755);
+    let done = run(&place, "flat");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let tree: Vec<String> = files(&out).into_keys().filter(|path| path.ends_with(".wav")).collect();
+    assert_eq!(tree, ["Kick/k.wav", "Kick/l.wav", "Snare/s.wav"], "nothing is there twice");
+    assert_eq!(fs::read_to_string(out.join("Snare/s.wav")).unwrap(), "another sound altogether");
+    assert!(!out.join("Kick/a").exists() && !out.join("Snare/c").exists(), "folders are left");
+    place.undo();
+    assert!(!out.exists(), "{:?}", fs::read_dir(&out).unwrap().collect::<Vec<_>>());
+}

@@ -181,3 +181,19 @@ fn nothing_is_written_into_an_archive_that_is_mounted() {
     mount.end();
     assert_eq!(fs::read_dir(&mount.archive).unwrap().count(), 1);
 }
+
+#[test]
+fn a_store_that_may_not_be_looked_at_is_not_taken_for_one_that_is_missing() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::with_sounds(1);
+    place.index(&[]);
+    let mode = |mode| fs::set_permissions(place.store(), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o000);
+    let mut command = crate::common::tools::bound(env!("CARGO_BIN_EXE_drumfs"));
+    command.arg("stats").arg(place.archive()).arg("--store").arg(place.store());
+    let output = command.output().unwrap();
+    mode(0o700);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("Permission denied") && !told.contains("drumfs index"), "{told}");
+}

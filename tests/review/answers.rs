@@ -66,6 +66,9 @@ fn the_least_sure_come_first_each_content_once_and_what_was_decided_does_not_com
     assert_eq!(page.post("say", &json!({"place": 9, "label": "Kick"})).status, 404);
     assert_eq!(page.post("say", &json!({"label": "Kick"})).status, 400);
     assert_eq!(page.post("skip", &json!({"place": 1})).json()["next"], 2);
+    // Another window that still shows what was decided skips nothing by going on.
+    let state = page.post("skip", &json!({"place": 0})).json();
+    assert_eq!((&state["said"], &state["skipped"], &state["next"]), (&1.into(), &1.into(), &2.into()), "{state}");
     page.end();
     let page = Page::open(&place.archive(), &place.store(), &["--top", "5"]);
     assert_eq!(page.get("state").json()["total"], 5);
