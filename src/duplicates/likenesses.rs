@@ -72,6 +72,16 @@ impl Likenesses {
         })
     }
 
+    /// Of how many pairs something is known.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What is known of two.
     pub fn of(&self, a: &ContentHash, b: &ContentHash) -> Option<f32> {
         self.0.get(&key(a, b)).copied().map(from_kept)

@@ -9,16 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use super::comparing::Comparer;
+use super::comparing::{BATCH, Comparer, Memory};
 use super::groups::{Cluster, Group, clusters, groups};
 use super::hearing::{self, Unheard};
-use super::{Kept, Likenesses, Outline, candidates};
+use super::{Kept, Outline, candidates};
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index::Status;
 use crate::view::Catalogue;
-
-/// So many outlines that were computed are written down at a time, or a quarter of what is there: what a crash costs.
-const BATCH: usize = 20_000;
 
 /// Clusters of so many sounds are taken by one thread each, and their sounds held until they are settled; larger ones by
 /// all threads together.
@@ -257,45 +254,39 @@ impl Search<'_> {
         near: &mut Near,
         failed: &mut BTreeMap<u32, String>,
     ) -> Result<(), SearchError> {
-        let mut known = Likenesses::read(self.folder);
+        let memory = Memory::new(self.folder, sounds);
         let (small, large): (Vec<Cluster>, Vec<Cluster>) =
             clusters(sounds.len(), &pairs).into_iter().partition(|cluster| cluster.len() <= SMALL);
         let unread = Mutex::new(BTreeMap::new());
-        let settle = |cluster: &Cluster, together: bool| {
-            let mut comparer = Comparer::new(self.root, self.catalogue, sounds, &known, together, &unread);
-            let mut settled = 0;
+        let settle = |cluster: &Cluster, together: bool| -> io::Result<(Vec<Group>, u64)> {
+            let mut comparer = Comparer::new(self.root, self.catalogue, sounds, &memory, together, &unread);
+            let (mut settled, mut unkept) = (0, None);
             let found = groups(cluster, self.least, |first, later| {
-                if self.cancel.load(Ordering::Relaxed) {
+                if self.cancel.load(Ordering::Relaxed) || unkept.is_some() {
                     return Vec::new();
                 }
                 let likenesses = comparer.likenesses(first, later);
+                if comparer.new.len() >= BATCH {
+                    unkept = memory.take(&mut comparer.new).err();
+                }
                 settled += later.len() as u64;
                 (self.tell)(Step::Compared(later.len() as u64));
                 likenesses
             });
             (self.tell)(Step::Compared(cluster.pairs() - settled));
-            (found, comparer.read, comparer.new)
+            memory.take(&mut comparer.new)?;
+            unkept.map_or(Ok((found, comparer.read)), Err)
         };
-        type Settled = (Vec<Group>, u64, Vec<(u32, u32, f32)>);
-        let mut settled: Vec<Settled> = small.par_iter().map(|cluster| settle(cluster, false)).collect();
-        settled.extend(large.iter().map(|cluster| settle(cluster, true)));
-        let hash = |place: u32| sounds.get(place as usize).map(|(_, hash)| hash);
-        for (_, read, new) in &settled {
-            near.compared += new.len() as u64;
-            near.read += read;
-            for (a, b, likeness) in new {
-                if let (Some(a), Some(b)) = (hash(*a), hash(*b)) {
-                    known.put(a, b, *likeness);
-                }
-            }
-        }
+        let settled: io::Result<Vec<(Vec<Group>, u64)>> =
+            small.par_iter().map(|cluster| settle(cluster, false)).collect();
+        let settled = settled.and_then(|mut settled| {
+            large.iter().try_for_each(|cluster| settle(cluster, true).map(|found| settled.push(found)))?;
+            Ok(settled)
+        });
+        let settled = settled.map_err(|source| self.unkept(source))?;
+        near.read = settled.iter().map(|(_, read)| read).sum();
         let stopped = self.cancel.load(Ordering::Relaxed);
-        if near.compared > 0 {
-            if !stopped {
-                known.keep_only(pairs.iter().filter_map(|(a, b)| Some((hash(*a)?, hash(*b)?))));
-            }
-            known.write(self.folder).map_err(|source| self.unkept(source))?;
-        }
+        near.compared = memory.end((!stopped).then_some(&pairs)).map_err(|source| self.unkept(source))?;
         if stopped {
             return Err(SearchError::Stopped);
         }
@@ -303,7 +294,7 @@ impl Search<'_> {
         let id = |place: u32| sounds.get(place as usize).map_or(0, |(id, _)| *id);
         near.groups = settled
             .into_iter()
-            .flat_map(|(found, ..)| found)
+            .flat_map(|(found, _)| found)
             .map(|(first, others)| NearGroup {
                 first: id(first),
                 others: others.into_iter().map(|(place, likeness)| (id(place), likeness)).collect(),
