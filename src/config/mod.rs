@@ -218,7 +218,7 @@ fn first_rules(text: FirstRulesText, mapped: bool) -> FirstRules {
         target_labels: match text.target_labels {
             None => None,
             Some(TargetLabelsText::All(())) if mapped => None,
-            Some(TargetLabelsText::All(())) => Some(FirstTargets::All),
+            Some(TargetLabelsText::All(()) | TargetLabelsText::Word(_)) => Some(FirstTargets::All),
             Some(TargetLabelsText::These(labels)) => Some(FirstTargets::These(labels)),
         },
         misc_threshold: misc.threshold,

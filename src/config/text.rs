@@ -97,7 +97,7 @@ pub(super) struct MemberText {
 
 /// What a label means in those of the first model.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a label, a list of labels, or null for none")]
 pub(super) enum TargetText {
     /// Nothing
     Nothing(()),
@@ -109,7 +109,7 @@ pub(super) enum TargetText {
 
 /// How votes become one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping such as {mean: arithmetic}")]
 pub(super) struct EnsembleText {
     /// arithmetic follows whoever is sure; in geometric a label needs a word from everybody
     pub(super) mean: MeanText,
@@ -163,17 +163,26 @@ fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Resu
 
 /// The labels that have a folder.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "target_labels: expected a list of labels such as [Kick, Snare], `all`, or null")]
 pub(super) enum TargetLabelsText {
     /// All of them
     All(()),
+    /// All of them, as rules.yml calls them
+    Word(AllText),
     /// These
-    These(Vec<String>),
+    These(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// All labels.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AllText {
+    All,
 }
 
 /// Where uncertain sounds go.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping such as {threshold: 0.5, label: misc}")]
 pub(super) struct MiscText {
     /// What the model is less sure of goes to misc
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -353,7 +353,7 @@ impl<'a> Importer<'a> {
             }
             let (size, mtime) = (metadata.len(), mtime_ns(&metadata));
             // What counts as heard is not heard again: there the time has to be the same, too.
-            let same = size == record.sample.size && (!exact || mtime == record.sample.mtime_ns);
+            let same = size == record.sample.size && (!exact || is_same_time(mtime, record.sample.mtime_ns));
             return if same || !record.has_stat { Here::File(path, size, mtime) } else { Here::Changed };
         }
         Here::Absent
@@ -410,6 +410,12 @@ impl<'a> Importer<'a> {
         }
         Ok(true)
     }
+}
+
+/// Whether two times in nanoseconds are the same, one of which may have been a 64-bit float of seconds on its way, as it
+/// is in every program that reads and writes JSON: those are a quarter of a microsecond apart until 2106.
+fn is_same_time(here: i64, there: i64) -> bool {
+    here.abs_diff(there) < 500
 }
 
 /// Whether a path leads nowhere but below the archive.

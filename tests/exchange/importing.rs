@@ -279,3 +279,27 @@ fn a_run_without_hashes_is_not_lost() {
     let changed = json(&place, &["import", "archive", "index.jsonl", "--hash-originals", "--json"]);
     assert_eq!(changed["changed"], 1, "{changed}");
 }
+
+#[test]
+fn an_index_that_another_program_has_rewritten_still_counts_as_heard() {
+    let (place, there) = (few(), Place::new());
+    place.index(&[]);
+    run_to(&place, 0, &["export", "archive", "-o", "index.jsonl"]);
+    let text = fs::read_to_string(place.path().join("index.jsonl")).unwrap();
+    // Every number goes through 64 bits, as in Python, jq and JavaScript.
+    let rewritten: String =
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap().to_string() + "\n").collect();
+    let mtimes = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split("\"mtime\":").nth(1).unwrap().split(',').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_ne!(mtimes(&text), mtimes(&rewritten), "times are told to the nanosecond");
+    fs::write(there.path().join("index.jsonl"), rewritten).unwrap();
+    let archive = place.archive();
+    let said = json(&there, &["import", archive.to_str().unwrap(), "index.jsonl", "--json"]);
+    assert_eq!((&said["heard"], &said["changed"]), (&6.into(), &0.into()), "{said}");
+    let index = crate::support::index_command(&archive, &there.store(), &[]).output().unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index.stdout).unwrap();
+    assert_eq!((&index["heard"], &index["unchanged"]), (&0.into(), &7.into()), "{index}");
+}

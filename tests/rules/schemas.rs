@@ -259,7 +259,10 @@ fn what_the_schema_and_the_reader_of_config_yml_say_agrees() {
         ("models: [{modl: x}]\n", false),
         ("gate: {}\n", false),
         ("ensemble: {mean: median}\n", false),
+        ("target_labels: all\n", true),
         ("target_labels: 3\n", false),
+        ("target_labels: Kick\n", false),
+        ("misc: 0.5\n", false),
         ("misc: {treshold: 1}\n", false),
         ("normalize: 3\n", false),
         ("fallback_labels: Kick\n", false),
@@ -267,6 +270,19 @@ fn what_the_schema_and_the_reader_of_config_yml_say_agrees() {
         let value: Value = serde_saphyr::from_str(text).unwrap();
         assert_eq!(Config::parse(text, Path::new("")).is_ok(), right, "{text}");
         assert_eq!(accepts(&schema, &value), right, "{text}: {:?}", refused(&schema, &schema, &value));
+    }
+}
+
+#[test]
+fn what_config_yml_should_say_is_told_in_words_of_the_file_and_not_of_the_program() {
+    for (text, words) in [
+        ("target_labels: Kick\n", "expected a list of labels such as [Kick, Snare], `all`, or null"),
+        ("misc: 0.5\n", "a mapping such as {threshold: 0.5, label: misc}"),
+        ("models: [{mapping: {BD: 3}}]\n", "expected a label, a list of labels, or null"),
+    ] {
+        let error = Config::parse(text, Path::new("config.yml")).unwrap_err().to_string();
+        assert!(error.contains(words), "{text}: {error}");
+        assert!(!error.contains("Text") && !error.contains("enum"), "{error}");
     }
 }
 
