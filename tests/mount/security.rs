@@ -309,6 +309,17 @@ fn others_who_are_let_in_see_what_the_originals_give_them_and_nothing_else() {
     out.read_to_end(&mut rest).unwrap();
     held.wait().unwrap();
     assert_eq!(rest, kick);
+
+    // By paths that were opened and are not shown any longer, everybody gets what they got.
+    mount.save_rules("routes: [{path: \"**\", to: Else}]\n").unwrap();
+    assert!(!mount.names("").contains(&"All".to_owned()));
+    gets(&reads(bert, &[], &shown("open/kick.wav")), &kick);
+    denied(&reads(bert, &[], &shown("open/anna.wav")), "the owner's alone");
+    gets(&reads(anna, &[], &shown("open/anna.wav")), &anna_wav);
+    denied(&reads(bert, &[], &shown("closed/inner/hat.wav")), "a folder above is closed");
+    for text in [r#"mkdir "$1/new""#, r#"echo x > "$1/new""#, r#"rm -f "$1/open/kick.wav""#] {
+        denied(&users.shell(bert, text, &[&mount.path("All")]), text);
+    }
 }
 
 #[test]
