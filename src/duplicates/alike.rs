@@ -92,7 +92,7 @@ impl LastFound {
     }
 }
 
-/// Writes down what a search found in a catalogue.
+/// Writes down what a search found in a catalogue; a file that says so already stays as it is.
 ///
 /// # Errors
 /// What the system says.
@@ -104,7 +104,11 @@ pub fn write(folder: &Path, catalogue: &Catalogue, near: &Near, likeness: f32) -
     let hash_algorithm = groups.iter().flatten().next().map_or(HashAlgorithm::Xxh3, |hash| hash.algorithm());
     let groups = groups.iter().map(|group| group.iter().map(ContentHash::to_hex).collect()).collect();
     let file = File { version: VERSION, likeness, hash_algorithm, groups };
-    write_whole(&folder.join(NAME), &serde_json::to_vec(&file)?)
+    let new = serde_json::to_vec(&file)?;
+    if text(folder).is_some_and(|old| old == new) {
+        return Ok(());
+    }
+    write_whole(&folder.join(NAME), &new)
 }
 
 #[cfg(test)]
@@ -136,6 +140,11 @@ mod tests {
         assert_eq!(last.newer(), Some(Alike::default()));
         assert_eq!(last.newer(), None);
         assert_eq!(likeness(folder.path()), Some(0.95));
+        // The same again is no new file.
+        write(folder.path(), &Catalogue::default(), &Near::default(), 0.95).unwrap();
+        assert_eq!(last.newer(), None);
+        write(folder.path(), &Catalogue::default(), &Near::default(), 0.9).unwrap();
+        assert_eq!(last.newer(), Some(Alike::default()));
         assert_eq!(LastFound::new(folder.path()).newer(), None);
     }
 }

@@ -11,7 +11,7 @@ use super::outline::{ONSET_RATIO, RATE, around_onset};
 use crate::audio::resample::Resampler;
 
 /// How much of a sound is compared, in seconds: from so much before the onset to so much after it.
-const BEFORE: f32 = 0.02;
+const BEFORE: f32 = 0.04;
 const AFTER: f32 = 4.0;
 /// What is below this part of the peak (-60 dB) before a sound begins and after it ends is silence.
 const HEARD: f32 = 1e-3;
@@ -38,6 +38,12 @@ const PASSED: f32 = 0.45;
 const SUBSTITUTING: [&str; 5] = ["aac", "mp1", "mp2", "mp3", "vorbis"];
 /// Levels of a band whose noise was substituted differ no more than by this factor (3 dB), the whole sound's apart.
 const SAME_SHARE: f64 = 2.0;
+/// Beside a band that is louder such a codec puts noise in so much below that one (-25 dB): what the ear does not hear
+/// there. A correlation is taken as it were without that noise, of which a band may have this part at most.
+const MASKED: f64 = 0.003_16;
+const MOST_MASKED: f64 = 0.35;
+/// Bands with less than this part of the energy (-20 dB) count less where two sounds are aligned.
+const QUIET: f64 = 0.01;
 /// Envelopes are means over so much time, in seconds.
 const MOMENT: f64 = 0.004;
 /// Sounds that are at least so alike are compared once more without their first moments, which a fade, a cut or an encoder
@@ -181,8 +187,8 @@ impl Ear {
         [first, second]
     }
 
-    /// By how many samples `a` is later than `b`, where the two correlate most, high frequencies weighted more, for they
-    /// tell times better.
+    /// By how many samples `a` is later than `b`, where the two correlate most. Each band counts as much as any other, so
+    /// that one that rings does not decide which of its waves is the same.
     fn lag(&mut self, a: &[f32], b: &[f32], rate: u32) -> i64 {
         let most = (MOST_LAG * rate as f32) as i64;
         let len = smooth(a.len().max(b.len()) + most as usize);
@@ -190,8 +196,9 @@ impl Ear {
         let [_, inverse] = self.plan(len);
         self.buffer.clear();
         self.buffer.resize(len, Complex32::default());
+        let weights = weights(&spectrum_a, &spectrum_b, len, rate);
         for (bin, (a, b)) in spectrum_a.iter().zip(&spectrum_b).enumerate() {
-            let cross = a * b.conj() * weight(bin, len, rate);
+            let cross = a * b.conj() * weights.get(bin).copied().unwrap_or(0.0);
             if let Some(slot) = self.buffer.get_mut(bin) {
                 *slot = cross;
             }
@@ -242,15 +249,16 @@ impl Ear {
             if scale > 0.0 { sum(&turned, from, to) / scale } else { 0.0 }
         };
         let whole = correlation(0, half);
+        let bin = |hz: f32| (hz.min(PASSED * rate as f32) / rate as f32 * len as f32) as usize;
+        let places = BANDS.map(|[lowest, highest]| (bin(lowest), bin(highest).min(half)));
+        let shares = places.map(|(from, to)| {
+            [(&power_a, all_a), (&power_b, all_b)].map(|(power, all)| sum(power, from, to) / all.max(f64::MIN_POSITIVE))
+        });
         let mut least = whole.abs();
-        for (place, [lowest, highest]) in BANDS.into_iter().enumerate() {
-            let bin = |hz: f32| (hz.min(PASSED * rate as f32) / rate as f32 * len as f32) as usize;
-            let (from, to) = (bin(lowest), bin(highest).min(half));
+        for (place, ((from, to), [share_a, share_b])) in places.into_iter().zip(shares).enumerate() {
             if to < from + 4 {
                 continue;
             }
-            let share_a = sum(&power_a, from, to) / all_a.max(f64::MIN_POSITIVE);
-            let share_b = sum(&power_b, from, to) / all_b.max(f64::MIN_POSITIVE);
             let (less, more) = (share_a.min(share_b), share_a.max(share_b));
             if less < LEAST_SHARE {
                 if more > CLEAR_SHARE {
@@ -265,6 +273,13 @@ impl Ear {
                 let mut envelope =
                     |spectrum: &[Complex32]| self.envelope(spectrum.get(from..to).unwrap_or_default(), moment);
                 alike = alike.max(cosine(&envelope(&a), &envelope(&b)));
+            }
+            if substituted {
+                let beside = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
+                let louder = beside.filter_map(|place| shares.get(place)).flatten().copied().fold(0.0, f64::max);
+                if louder > more {
+                    alike = (alike * (1.0 + (louder / more * MASKED).min(MOST_MASKED)).sqrt()).min(1.0);
+                }
             }
             least = least.min(alike);
         }
@@ -283,6 +298,21 @@ fn smooth(len: usize) -> usize {
 fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     product(a, b) / (product(a, a) * product(b, b)).sqrt().max(f64::MIN_POSITIVE)
+}
+
+/// Weights that make the bands equally strong in the cross-spectrum of two, but those that are [`QUIET`].
+fn weights(a: &[Complex32], b: &[Complex32], len: usize, rate: u32) -> Vec<f32> {
+    let bin = |hz: f32| ((hz / rate as f32 * len as f32) as usize).min(a.len());
+    let power = |spectrum: &[Complex32]| spectrum.iter().map(|bin| f64::from(bin.norm_sqr())).sum::<f64>();
+    let all = (power(a) * power(b)).sqrt();
+    let mut weights = vec![0.0; a.len()];
+    for [lowest, highest] in BANDS {
+        let (from, to) = (bin(lowest), bin(highest.min(PASSED * rate as f32)));
+        let (Some(a), Some(b)) = (a.get(from..to), b.get(from..to)) else { continue };
+        let both = (power(a) * power(b)).sqrt().max(all * QUIET).max(f64::MIN_POSITIVE);
+        weights.iter_mut().take(to).skip(from).for_each(|slot| *slot = (all / both) as f32);
+    }
+    weights
 }
 
 /// From 0.05 at 0 Hz to 1 at 1 kHz and above.

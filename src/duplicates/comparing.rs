@@ -1,7 +1,9 @@
 //! Comparing the sounds of a cluster, each read once as far as memory allows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use rayon::prelude::*;
 
@@ -14,18 +16,94 @@ use crate::view::Catalogue;
 /// So many excerpts are held at a time: 130 MB where all are as long as excerpts can be.
 const HELD: usize = 512;
 
+/// So many outlines or likenesses are written down at a time, or a quarter of what is there: what a crash costs.
+pub(super) const BATCH: usize = 20_000;
+
+/// What is known of pairs while they are compared, for all threads.
+pub(super) struct Memory<'a> {
+    folder: &'a Path,
+    /// Ids and contents by places.
+    sounds: &'a [(u32, ContentHash)],
+    known: RwLock<Known>,
+}
+
+struct Known {
+    likenesses: Likenesses,
+    /// So many were found now.
+    new: u64,
+    /// So many of them are not on the disk yet.
+    unwritten: usize,
+}
+
+impl<'a> Memory<'a> {
+    /// What is known in the folder of a store.
+    pub fn new(folder: &'a Path, sounds: &'a [(u32, ContentHash)]) -> Self {
+        let known = Known { likenesses: Likenesses::read(folder), new: 0, unwritten: 0 };
+        Self { folder, sounds, known: RwLock::new(known) }
+    }
+
+    fn hash(&self, place: u32) -> Option<&ContentHash> {
+        self.sounds.get(place as usize).map(|(_, hash)| hash)
+    }
+
+    /// How alike a sound is to others, as far as it is known.
+    fn of(&self, first: u32, others: &[u32]) -> HashMap<u32, f32> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |other: &u32| known.likenesses.of(self.hash(first)?, self.hash(*other)?);
+        others.iter().filter_map(|other| Some((*other, of(other)?))).collect()
+    }
+
+    /// Takes in what was found, and writes it down when it is much.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn take(&self, new: &mut Vec<(u32, u32, f32)>) -> io::Result<()> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.new += new.len() as u64;
+        known.unwritten += new.len();
+        for (a, b, likeness) in new.drain(..) {
+            if let (Some(a), Some(b)) = (self.hash(a), self.hash(b)) {
+                known.likenesses.put(a, b, likeness);
+            }
+        }
+        if known.unwritten >= BATCH.max(known.likenesses.len() / 4) {
+            known.unwritten = 0;
+            known.likenesses.write(self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is left, and says how many were found; forgets all but some pairs where those are less than half.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn end(self, pairs: Option<&Vec<(u32, u32)>>) -> io::Result<u64> {
+        let (sounds, folder) = (self.sounds, self.folder);
+        let mut known = self.known.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let hash = |place: u32| sounds.get(place as usize).map(|(_, hash)| hash);
+        if let Some(pairs) = pairs.filter(|pairs| known.new > 0 && pairs.len() < known.likenesses.len() / 2) {
+            known.likenesses.keep_only(pairs.iter().filter_map(|(a, b)| Some((hash(*a)?, hash(*b)?))));
+            known.unwritten += 1;
+        }
+        if known.unwritten > 0 {
+            known.likenesses.write(folder)?;
+        }
+        Ok(known.new)
+    }
+}
+
 /// Compares sounds of one cluster.
 pub(super) struct Comparer<'a> {
     root: &'a ArchiveRoot,
     catalogue: &'a Catalogue,
     /// Ids and contents by places.
     sounds: &'a [(u32, ContentHash)],
-    known: &'a Likenesses,
+    memory: &'a Memory<'a>,
     /// Whether all threads work on it; from a thread that is not itself one of several on clusters.
     together: bool,
     held: HashMap<u32, Option<Excerpt>>,
     unread: &'a Mutex<BTreeMap<u32, String>>,
-    /// What was found now, by places.
+    /// What was found since the memory took it last, by places.
     pub new: Vec<(u32, u32, f32)>,
     /// How often an original was read.
     pub read: u64,
@@ -37,20 +115,17 @@ impl<'a> Comparer<'a> {
         root: &'a ArchiveRoot,
         catalogue: &'a Catalogue,
         sounds: &'a [(u32, ContentHash)],
-        known: &'a Likenesses,
+        memory: &'a Memory<'a>,
         together: bool,
         unread: &'a Mutex<BTreeMap<u32, String>>,
     ) -> Self {
-        Self { root, catalogue, sounds, known, together, held: HashMap::new(), unread, new: Vec::new(), read: 0 }
+        Self { root, catalogue, sounds, memory, together, held: HashMap::new(), unread, new: Vec::new(), read: 0 }
     }
 
     /// How alike a sound is to others, all by their places; 0 where one can't be heard. Firsts come in order, and `later`
     /// lies behind them.
     pub fn likenesses(&mut self, first: u32, later: &[u32]) -> Vec<f32> {
-        let hash = |place: u32| self.sounds.get(place as usize).map(|(_, hash)| hash);
-        let known = |other: &u32| self.known.of(hash(first)?, hash(*other)?);
-        let mut likenesses: HashMap<u32, f32> =
-            later.iter().filter_map(|other| Some((*other, known(other)?))).collect();
+        let mut likenesses = self.memory.of(first, later);
         let unknown: Vec<u32> = later.iter().filter(|other| !likenesses.contains_key(other)).copied().collect();
         for some in unknown.chunks(HELD / 2) {
             self.hold(first, some);
@@ -104,5 +179,36 @@ impl<'a> Comparer<'a> {
             });
             self.held.insert(place, excerpt);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::HashAlgorithm;
+
+    #[test]
+    fn what_was_found_is_on_the_disk_before_the_end_and_what_no_pair_needs_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let sounds: Vec<(u32, ContentHash)> =
+            (0..400u32).map(|id| (id, ContentHash::of(HashAlgorithm::Xxh3, &id.to_le_bytes()))).collect();
+        let pairs: Vec<(u32, u32)> = (0..200).flat_map(|a| (200..310).map(move |b| (a, b))).collect();
+        assert!(pairs.len() > BATCH);
+        let memory = Memory::new(folder.path(), &sounds);
+        memory.take(&mut pairs.iter().map(|(a, b)| (*a, *b, 0.5)).collect()).unwrap();
+        assert_eq!(Likenesses::read(folder.path()).len(), pairs.len(), "a crash costs no more than a batch");
+        memory.take(&mut vec![(0, 399, 1.0)]).unwrap();
+        assert_eq!(memory.of(0, &[200, 350, 399]), HashMap::from([(200, rounded(0.5)), (399, 1.0)]));
+        assert_eq!(memory.end(Some(&pairs)).unwrap(), pairs.len() as u64 + 1);
+        assert_eq!(Likenesses::read(folder.path()).len(), pairs.len() + 1);
+        // Nothing new: nothing is written.
+        std::fs::remove_file(folder.path().join("likenesses.bin")).unwrap();
+        assert_eq!(Memory::new(folder.path(), &sounds).end(Some(&pairs)).unwrap(), 0);
+        assert!(!folder.path().join("likenesses.bin").exists());
+        let memory = Memory::new(folder.path(), &sounds);
+        memory.take(&mut vec![(0, 1, 0.5), (0, 2, 0.5), (0, 3, 0.5), (0, 4, 0.5)]).unwrap();
+        assert_eq!(memory.end(Some(&vec![(0, 2)])).unwrap(), 4);
+        let left = Likenesses::read(folder.path());
+        assert_eq!((left.len(), left.of(&sounds[0].1, &sounds[2].1)), (1, Some(rounded(0.5))));
     }
 }

@@ -2,9 +2,11 @@
 //! that file.
 
 use std::cell::RefCell;
+use std::os::unix::fs::MetadataExt;
 
 use super::{Ear, Excerpt, Outline, Outliner};
 use crate::archive::ArchiveRoot;
+use crate::archive::discover::mtime_ns;
 use crate::audio::{Decoded, Decoder};
 use crate::index::reading::Reading;
 use crate::view::SampleRef;
@@ -17,6 +19,9 @@ pub(super) enum Unheard {
     /// It can't be decoded.
     Undecoded(String),
 }
+
+/// What is said of a file that has changed.
+const CHANGED: &str = "it has changed since it was indexed: run `drumfs index`, then this again";
 
 /// What a thread listens with.
 #[derive(Default)]
@@ -46,13 +51,22 @@ pub(super) fn likeness(a: &Excerpt, b: &Excerpt) -> f32 {
     HEARING.with_borrow_mut(|hearing| hearing.ear.likeness(a, b))
 }
 
+/// Why what is known of a sample is not known of its file; none where the file has the size and time it was indexed with.
+pub(super) fn stale(root: &ArchiveRoot, sample: SampleRef<'_>) -> Option<String> {
+    match root.open_with_metadata(sample.path) {
+        Ok((_, metadata)) if metadata.size() == sample.size && mtime_ns(&metadata) == sample.mtime_ns => None,
+        Ok(_) => Some(CHANGED.to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Decodes a sample, if its content is still the one that is known, and gives the sound to `make`.
 fn hear<T>(
     root: &ArchiveRoot,
     sample: SampleRef<'_>,
     make: impl FnOnce(&mut Hearing, &Decoded<'_>) -> Option<T>,
 ) -> Result<Option<T>, Unheard> {
-    let changed = || Unheard::Unread("it has changed since it was indexed".to_owned());
+    let changed = || Unheard::Unread(CHANGED.to_owned());
     let hash = sample.hash.ok_or_else(changed)?;
     let reading =
         Reading::new(root, sample.path, hash.algorithm()).map_err(|error| Unheard::Unread(error.to_string()))?;

@@ -12,7 +12,7 @@ use super::sealed::Kind;
 use crate::archive::ContentHash;
 
 /// Raise `version` with anything that changes a likeness.
-const KIND: Kind = Kind { name: "likenesses.bin", magic: *b"drumfs\0l", version: 1 };
+const KIND: Kind = Kind { name: "likenesses.bin", magic: *b"drumfs\0l", version: 2 };
 const ENTRY: usize = 18;
 
 /// Likenesses by pairs of contents.
@@ -70,6 +70,16 @@ impl Likenesses {
                 bytes.extend_from_slice(&likeness.to_le_bytes());
             }
         })
+    }
+
+    /// Of how many pairs something is known.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What is known of two.

@@ -9,16 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use super::comparing::Comparer;
+use super::comparing::{BATCH, Comparer, Memory};
 use super::groups::{Cluster, Group, clusters, groups};
 use super::hearing::{self, Unheard};
-use super::{Kept, Likenesses, Outline, candidates};
+use super::{Kept, Outline, candidates};
 use crate::archive::{ArchiveRoot, ContentHash};
 use crate::index::Status;
 use crate::view::Catalogue;
-
-/// So many outlines that were computed are written down at a time, or a quarter of what is there: what a crash costs.
-const BATCH: usize = 20_000;
 
 /// Clusters of so many sounds are taken by one thread each, and their sounds held until they are settled; larger ones by
 /// all threads together.
@@ -129,35 +126,78 @@ impl Search<'_> {
     /// # Errors
     /// [`SearchError`]. A file that can't be read or decoded costs itself alone.
     pub fn run(&self) -> Result<Near, SearchError> {
-        let first = self.catalogue.is_first_of_content();
-        let contents: Vec<(u32, ContentHash)> = (0u32..)
-            .zip(self.catalogue.samples().iter())
-            .zip(first)
-            // What is too short to be classified may be a copy of what is too short, too.
-            .filter(|((_, sample), first)| *first && matches!(sample.status, Status::Ok | Status::TooShort))
-            .filter_map(|((id, sample), _)| Some((id, sample.hash?)))
-            .collect();
         let mut failed = BTreeMap::new();
+        let (contents, lost) = self.contents(&mut failed);
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(SearchError::Stopped);
+        }
         let (kept, heard) = self.outlines(&contents, &mut failed)?;
         let mut near = Near { heard, ..Near::default() };
         let mut sounds: Vec<(u32, ContentHash)> = Vec::new();
         let mut outlines: Vec<Outline> = Vec::new();
         for (id, hash) in &contents {
-            if let Some(Some(outline)) = kept.0.get(hash) {
+            if let Some(Some(outline)) = kept.of(hash) {
                 sounds.push((*id, *hash));
                 outlines.push(*outline);
             }
         }
         drop(kept);
-        near.unheard = (contents.len() - sounds.len()) as u64;
+        near.unheard = (contents.len() + lost - sounds.len()) as u64;
         drop(contents);
-        let pairs = candidates(&outlines).pairs;
+        let pairs = candidates(&outlines, self.cancel).pairs;
         drop(outlines);
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(SearchError::Stopped);
+        }
         near.candidates = pairs.len() as u64;
         (self.tell)(Step::ToCompare(near.candidates));
         self.compare(&sounds, pairs, &mut near, &mut failed)?;
         near.failed = failed.into_iter().collect();
         Ok(near)
+    }
+
+    /// The contents, each by the first of its samples whose file is the one that was indexed. What is known of a file that
+    /// has changed since is of another sound: it is named, and compared when it has been indexed again. And of how many
+    /// contents no file is left.
+    fn contents(&self, failed: &mut BTreeMap<u32, String>) -> (Vec<(u32, ContentHash)>, usize) {
+        let samples: Vec<(u32, ContentHash)> = (0u32..)
+            .zip(self.catalogue.samples().iter())
+            // What is too short to be classified may be a copy of what is too short, too.
+            .filter(|(_, sample)| matches!(sample.status, Status::Ok | Status::TooShort))
+            .filter_map(|(id, sample)| Some((id, sample.hash?)))
+            .collect();
+        let first = self.catalogue.is_first_of_content();
+        let is_first = |id: u32| first.get(id as usize).copied().unwrap_or(false);
+        let stale: HashMap<u32, String> = samples
+            .par_iter()
+            .filter(|(id, _)| is_first(*id) && !self.cancel.load(Ordering::Relaxed))
+            .filter_map(|(id, _)| Some((*id, hearing::stale(self.root, self.catalogue.sample(*id))?)))
+            .collect();
+        if stale.is_empty() {
+            return (samples.into_iter().filter(|(id, _)| is_first(*id)).collect(), 0);
+        }
+        // Of their contents there may be copies that are as they were.
+        let mut left: HashSet<ContentHash> =
+            samples.iter().filter(|(id, _)| stale.contains_key(id)).map(|(_, hash)| *hash).collect();
+        failed.extend(stale);
+        let mut contents = Vec::new();
+        for (id, hash) in samples {
+            if failed.contains_key(&id) {
+                continue;
+            }
+            if is_first(id) {
+                contents.push((id, hash));
+            } else if left.contains(&hash) {
+                match hearing::stale(self.root, self.catalogue.sample(id)) {
+                    Some(why) => _ = failed.insert(id, why),
+                    None => {
+                        left.remove(&hash);
+                        contents.push((id, hash));
+                    }
+                }
+            }
+        }
+        (contents, left.len())
     }
 
     /// The outlines of all contents, and how many were computed now.
@@ -168,12 +208,12 @@ impl Search<'_> {
     ) -> Result<(Kept, u64), SearchError> {
         let mut kept = Kept::read(self.folder);
         let missing: Vec<(u32, ContentHash)> =
-            contents.iter().filter(|(_, hash)| !kept.0.contains_key(hash)).copied().collect();
+            contents.iter().filter(|(_, hash)| kept.of(hash).is_none()).copied().collect();
         (self.tell)(Step::ToHear(missing.len() as u64));
         let heard = AtomicU64::new(0);
         let mut rest = &missing[..];
         while !rest.is_empty() {
-            let (batch, after) = rest.split_at(rest.len().min(BATCH.max(kept.0.len() / 4)));
+            let (batch, after) = rest.split_at(rest.len().min(BATCH.max(kept.len() / 4)));
             rest = after;
             let outlined: Vec<(u32, ContentHash, Result<Option<Outline>, Unheard>)> = batch
                 .par_iter()
@@ -185,17 +225,19 @@ impl Search<'_> {
                     (*id, *hash, outline)
                 })
                 .collect();
+            let mut new = Vec::with_capacity(outlined.len());
             for (id, hash, outline) in outlined {
                 match outline {
-                    Ok(outline) => _ = kept.0.insert(hash, outline),
+                    Ok(outline) => new.push((hash, outline)),
                     // Not kept: it may be readable the next time.
                     Err(Unheard::Unread(why)) => _ = failed.insert(id, why),
                     Err(Unheard::Undecoded(why)) => {
-                        kept.0.insert(hash, None);
+                        new.push((hash, None));
                         failed.insert(id, why);
                     }
                 }
             }
+            kept.add(new);
             kept.write(self.folder).map_err(|source| self.unkept(source))?;
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(SearchError::Stopped);
@@ -212,45 +254,39 @@ impl Search<'_> {
         near: &mut Near,
         failed: &mut BTreeMap<u32, String>,
     ) -> Result<(), SearchError> {
-        let mut known = Likenesses::read(self.folder);
+        let memory = Memory::new(self.folder, sounds);
         let (small, large): (Vec<Cluster>, Vec<Cluster>) =
             clusters(sounds.len(), &pairs).into_iter().partition(|cluster| cluster.len() <= SMALL);
         let unread = Mutex::new(BTreeMap::new());
-        let settle = |cluster: &Cluster, together: bool| {
-            let mut comparer = Comparer::new(self.root, self.catalogue, sounds, &known, together, &unread);
-            let mut settled = 0;
+        let settle = |cluster: &Cluster, together: bool| -> io::Result<(Vec<Group>, u64)> {
+            let mut comparer = Comparer::new(self.root, self.catalogue, sounds, &memory, together, &unread);
+            let (mut settled, mut unkept) = (0, None);
             let found = groups(cluster, self.least, |first, later| {
-                if self.cancel.load(Ordering::Relaxed) {
+                if self.cancel.load(Ordering::Relaxed) || unkept.is_some() {
                     return Vec::new();
                 }
                 let likenesses = comparer.likenesses(first, later);
+                if comparer.new.len() >= BATCH {
+                    unkept = memory.take(&mut comparer.new).err();
+                }
                 settled += later.len() as u64;
                 (self.tell)(Step::Compared(later.len() as u64));
                 likenesses
             });
             (self.tell)(Step::Compared(cluster.pairs() - settled));
-            (found, comparer.read, comparer.new)
+            memory.take(&mut comparer.new)?;
+            unkept.map_or(Ok((found, comparer.read)), Err)
         };
-        type Settled = (Vec<Group>, u64, Vec<(u32, u32, f32)>);
-        let mut settled: Vec<Settled> = small.par_iter().map(|cluster| settle(cluster, false)).collect();
-        settled.extend(large.iter().map(|cluster| settle(cluster, true)));
-        let hash = |place: u32| sounds.get(place as usize).map(|(_, hash)| hash);
-        for (_, read, new) in &settled {
-            near.compared += new.len() as u64;
-            near.read += read;
-            for (a, b, likeness) in new {
-                if let (Some(a), Some(b)) = (hash(*a), hash(*b)) {
-                    known.put(a, b, *likeness);
-                }
-            }
-        }
+        let settled: io::Result<Vec<(Vec<Group>, u64)>> =
+            small.par_iter().map(|cluster| settle(cluster, false)).collect();
+        let settled = settled.and_then(|mut settled| {
+            large.iter().try_for_each(|cluster| settle(cluster, true).map(|found| settled.push(found)))?;
+            Ok(settled)
+        });
+        let settled = settled.map_err(|source| self.unkept(source))?;
+        near.read = settled.iter().map(|(_, read)| read).sum();
         let stopped = self.cancel.load(Ordering::Relaxed);
-        if near.compared > 0 {
-            if !stopped {
-                known.keep_only(pairs.iter().filter_map(|(a, b)| Some((hash(*a)?, hash(*b)?))));
-            }
-            known.write(self.folder).map_err(|source| self.unkept(source))?;
-        }
+        near.compared = memory.end((!stopped).then_some(&pairs)).map_err(|source| self.unkept(source))?;
         if stopped {
             return Err(SearchError::Stopped);
         }
@@ -258,7 +294,7 @@ impl Search<'_> {
         let id = |place: u32| sounds.get(place as usize).map_or(0, |(id, _)| *id);
         near.groups = settled
             .into_iter()
-            .flat_map(|(found, ..)| found)
+            .flat_map(|(found, _)| found)
             .map(|(first, others)| NearGroup {
                 first: id(first),
                 others: others.into_iter().map(|(place, likeness)| (id(place), likeness)).collect(),

@@ -262,6 +262,11 @@ impl Catalogue {
         self.replaced_by(same).with_alike(alike)
     }
 
+    /// Whether this is what it knows of contents that are nearly the same sound.
+    pub fn knows(&self, alike: &Alike) -> bool {
+        *self.alike == *alike
+    }
+
     /// One present sample of each content that is nearly the same sound as another which stands first by path.
     pub(super) fn later_alike(&self) -> Vec<u32> {
         let mut alike: Vec<(u32, u32)> = Vec::new();

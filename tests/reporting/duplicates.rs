@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -198,6 +199,48 @@ fn a_file_that_can_not_be_heard_is_named_and_costs_itself_alone() {
 }
 
 #[test]
+fn a_file_that_has_changed_is_not_answered_from_memory() {
+    let place = kits();
+    let late = fs::read(place.archive().join("other/late.wav")).unwrap();
+    place.put("other/late again.wav", &late);
+    place.index(&[]);
+    let before = run(&place.archive(), &place.store(), &[]);
+    assert_eq!(before["near"]["groups"].as_array().unwrap().len(), 3);
+    // Both were listened to and compared; by now one is another sound of the same length, and the other has a copy.
+    fs::write(place.archive().join("other/quieter.wav"), wav(&hit(7, 77), 44_100)).unwrap();
+    fs::write(place.archive().join("other/late again.wav"), wav(&hit(7, 78), 44_100)).unwrap();
+    let look = || -> (Option<i32>, Value) {
+        let mut command = drumfs();
+        let output =
+            command.args(["duplicates", "--json"]).arg(place.archive()).arg("--store").arg(place.store()).output();
+        let output = output.unwrap();
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let (code, found) = look();
+    assert_eq!(code, Some(3), "some files failed");
+    let failed = found["near"]["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 2, "{found}");
+    for (failed, path) in failed.iter().zip(["other/late again.wav", "other/quieter.wav"]) {
+        assert_eq!(failed["path"], path);
+        assert!(failed["reason"].as_str().unwrap().contains("run `drumfs index`"), "{failed}");
+    }
+    let groups = |found: &Value| -> Vec<Vec<String>> {
+        let groups = found["near"]["groups"].as_array().unwrap().iter();
+        groups.map(|group| paths(group).into_iter().map(str::to_owned).collect()).collect()
+    };
+    let expected = [
+        vec!["kit/drum 2/layer 0.wav", "other/late.wav", "other/short.wav"],
+        vec!["kit/drum 3/layer 1.wav", "other/slow.wav"],
+    ];
+    assert_eq!(groups(&found), expected, "the copy that is as it was stands for its content");
+    assert_eq!((&found["near"]["unheard"], &found["near"]["heard"]), (&1.into(), &0.into()));
+    place.index(&[]);
+    let (code, found) = look();
+    assert_eq!(code, Some(0));
+    assert_eq!(groups(&found), expected);
+}
+
+#[test]
 fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
     let place = kits();
     place.put("other/late again.wav", &fs::read(place.archive().join("other/late.wav")).unwrap());
@@ -228,6 +271,17 @@ fn hide_near_hides_all_but_the_first_by_path_and_their_copies() {
         "other/slow.wav",
     ];
     assert_eq!(hidden(&mount), near);
+    // The search after the save finds the same: nothing is written and no view is made for it.
+    let stamp = || fs::metadata(mount.store.join("near.json")).map(|of| (of.ino(), of.mtime_nsec())).unwrap();
+    let (view, file) = (mount.status()["epoch"].clone(), stamp());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while mount.status()["near_duplicates"]["searches"] == 0 {
+        assert!(Instant::now() < deadline, "{}", mount.status()["near_duplicates"]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(mount.rules(), "duplicates: hide-near\nnames: ignore\n").unwrap();
+    let saved = mount.status()["epoch"].clone();
+    assert_eq!((saved.as_u64(), stamp()), (view.as_u64().map(|view| view + 1), file));
     // They are still there under the name that never changes, and shown when the rules say so.
     let slow = mount.index().into_iter().find(|record| record["relative_path"] == "other/slow.wav").unwrap();
     assert!(mount.path(format!("_by-id/{}.wav", slow["hash"].as_str().unwrap())).exists());

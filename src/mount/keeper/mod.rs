@@ -405,12 +405,10 @@ impl Keeper {
 
     /// Takes up what the last search for near duplicates found, and says whether it was another than before.
     fn take_near_duplicates(&mut self) -> bool {
-        let newer = self.near.newer();
-        let is_newer = newer.is_some();
-        if let Some(alike) = newer {
-            self.catalogue = Arc::new(self.catalogue.knowing(alike));
-        }
-        is_newer
+        // Another file may say the same, of another likeness or in another order.
+        let Some(alike) = self.near.newer().filter(|alike| !self.catalogue.knows(alike)) else { return false };
+        self.catalogue = Arc::new(self.catalogue.knowing(alike));
+        true
     }
 
     fn refuse(&mut self, text: &str, error: &RulesError) -> Result<(), FsError> {
