@@ -13,8 +13,10 @@
 //! 5. the later run.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -107,7 +109,9 @@ impl Age {
 pub struct Aggregator {
     age: Age,
     places: Sorter,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
+    /// The folder of the record before, as its line had it, and where it is.
+    last: Option<(PathBuf, Option<PathBuf>)>,
     done: Aggregated,
 }
 
@@ -133,7 +137,21 @@ fn place(record: &Record) -> Vec<u8> {
 impl Aggregator {
     /// One that puts aside in `folder` what memory does not hold.
     pub fn new(folder: &Path, age: Age) -> Self {
-        Self { age, places: Sorter::new(folder), folder: folder.to_owned(), done: Aggregated::default() }
+        Self { age, places: Sorter::new(folder), folder: folder.to_owned(), last: None, done: Aggregated::default() }
+    }
+
+    /// The absolute path of a record that has it relative to the folder that the older pipeline was started in: where there
+    /// is such a folder from here on.
+    fn locate(&mut self, record: &mut Record) {
+        let Some(path) = record.abs_path.as_deref().map(|path| Path::new(OsStr::from_bytes(path))) else { return };
+        let (true, Some(folder), Some(name)) = (path.is_relative(), path.parent(), path.file_name()) else { return };
+        if self.last.as_ref().is_none_or(|(known, _)| known != folder) {
+            let real = Path::new(".").join(folder).canonicalize().ok();
+            self.last = Some((folder.to_owned(), real));
+        }
+        if let Some((_, Some(real))) = &self.last {
+            record.abs_path = Some(real.join(name).into_os_string().into_vec());
+        }
     }
 
     /// Takes a record, heard in `run` where it does not say so itself.
@@ -142,6 +160,7 @@ impl Aggregator {
     /// Where the disk is full.
     pub fn take(&mut self, mut record: Record, run: &str) -> io::Result<()> {
         self.done.records += 1;
+        self.locate(&mut record);
         if record.run.is_none() {
             record.run = Some(run.to_owned());
         }

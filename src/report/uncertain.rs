@@ -169,7 +169,7 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// The names of the columns of the CSV.
-    pub const COLUMNS: [&'static str; 15] = [
+    pub const COLUMNS: [&'static str; 16] = [
         "rank",
         "path",
         "pack",
@@ -185,6 +185,7 @@ impl<'a> Line<'a> {
         "fine_confidence",
         "folder",
         "reason",
+        "label_was",
     ];
 
     /// The columns of the CSV, with the path as it is.
@@ -207,6 +208,8 @@ impl<'a> Line<'a> {
             self.fine_confidence.map(number).unwrap_or_default(),
             text(self.folder),
             text(self.reason),
+            // So that an import tells what somebody changed from what the model said.
+            text(self.label),
         ]
     }
 

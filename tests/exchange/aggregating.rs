@@ -116,3 +116,36 @@ fn a_store_is_aggregated_like_its_index_and_its_model_is_the_newest() {
     run_to(&place, 0, &[&inputs[..], &["all.jsonl", "-o", "again.jsonl"]].concat());
     assert_eq!(fs::read(place.path().join("again.jsonl")).unwrap(), first);
 }
+
+#[test]
+fn a_file_whose_path_an_older_run_has_relative_to_where_it_was_started_is_one_file() {
+    let place = few();
+    place.index(&[]);
+    let size = fs::metadata(place.archive().join("TR-808/CH.WAV")).unwrap().len();
+    let at = |abs: &str| {
+        format!(
+            "{{\"relative_path\": \"TR-808/CH.WAV\", \"abs_path\": \"{abs}\", \"size\": {size}, \"mtime\": 1.5, \"hash\": \
+             \"{:032x}\", \"label_top1\": \"Ride\", \"conf_top1\": 0.5, \"assigned_label\": \"Ride\", \"errors\": null}}\n",
+            7
+        )
+    };
+    fs::create_dir(place.path().join("notebooks")).unwrap();
+    fs::write(place.path().join("old.jsonl"), at("../archive/TR-808/CH.WAV")).unwrap();
+    let aggregate = |from: &str| -> serde_json::Value {
+        let mut drumfs = crate::support::drumfs();
+        drumfs.args(["aggregate", "../old.jsonl", "../archive", "-o", "../all.jsonl", "--json"]);
+        let output = drumfs.arg("--store").arg(place.store()).current_dir(place.path().join(from)).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let said = aggregate("notebooks");
+    assert_eq!((&said["records"], &said["files"]), (&8.into(), &7.into()), "{said}");
+    let all = fs::read_to_string(place.path().join("all.jsonl")).unwrap();
+    assert!(!all.contains("../archive"), "{all}");
+    // From elsewhere nobody knows what it means, and it is carried as it stands.
+    fs::create_dir_all(place.path().join("else/where")).unwrap();
+    fs::write(place.path().join("else/old.jsonl"), at("../archive/TR-808/CH.WAV")).unwrap();
+    let carried = run_to(&place, 0, &["aggregate", "else/old.jsonl", "-o", "carried.jsonl", "--json"]);
+    assert!(carried.contains("\"files\": 1"), "{carried}");
+    assert!(fs::read_to_string(place.path().join("carried.jsonl")).unwrap().contains("../archive"));
+}

@@ -127,3 +127,27 @@ fn the_csv_has_the_list_with_paths_as_they_are() {
     assert_eq!(json.as_array().unwrap().len(), 3);
     assert_eq!(json[0]["hash"].as_str().unwrap().as_bytes(), &rows[0][3]);
 }
+
+#[test]
+fn a_list_that_comes_back_says_what_was_changed_in_it_and_not_what_the_model_guessed() {
+    let place = Place::with_sounds(4);
+    place.index(&[]);
+    let list = place.path().join("ask.csv");
+    let run = |arguments: &[&str]| {
+        let output = drumfs().args(arguments).arg("--store").arg(place.store()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (archive, ask) = (place.archive().display().to_string(), list.display().to_string());
+    run(&["uncertain", &archive, "-o", &ask]);
+    assert!(run(&["import", &archive, &ask]).contains(": 0 taken over"));
+    let text = std::fs::read_to_string(&list).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut fields: Vec<&str> = lines[1].split(',').collect();
+    fields[5] = "Cowbell";
+    lines[1] = fields.join(",");
+    std::fs::write(&list, lines.join("\n")).unwrap();
+    assert!(run(&["import", &archive, &ask]).contains(": 1 taken over"));
+    let said = run(&["override", "list", "--archive", &archive]);
+    assert!(said.starts_with("Cowbell") && said.lines().count() == 1, "{said}");
+}
