@@ -45,6 +45,14 @@ pub struct Root {
     folder: OwnedFd,
 }
 
+impl Drop for Root {
+    /// Lets others in, also where a process that was started meanwhile still has a copy of the descriptor.
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is open. What is not locked stays so.
+        unsafe { libc::flock(self.folder.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
 impl Root {
     /// Opens a folder that is there.
     ///
@@ -346,4 +354,22 @@ fn rename_no_replace(_: libc::c_int, _: &CString, _: libc::c_int, _: &CString) -
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_ended_keeps_nobody_out_though_a_child_still_has_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Root::open(dir.path()).unwrap();
+        assert!(first.lock().unwrap());
+        let copy = first.folder(b"").unwrap();
+        let second = Root::open(dir.path()).unwrap();
+        assert!(!second.lock().unwrap(), "one at a time");
+        drop(first);
+        assert!(second.lock().unwrap());
+        drop(copy);
+    }
 }
