@@ -19,8 +19,8 @@ use crate::learn;
 use crate::mount::platform;
 use crate::overrides::{Recorder, Wanted};
 use crate::rules::Router;
-use crate::store::{Override, Store, StoreError};
-use crate::view::{Builder, Catalogue, SampleRef};
+use crate::store::{MOUNTED, Override, Store, StoreError};
+use crate::view::{Builder, Catalogue, SampleRef, ino};
 
 /// Samples, what people said, and the rules in force.
 pub struct Known {
@@ -158,8 +158,8 @@ impl Known {
         if let Ok(relative) = real.strip_prefix(root.path()) {
             return self.catalogue.by_path(relative.as_os_str().as_bytes()).map(|(_, sample)| sample);
         }
-        let ino = fs::metadata(&real).ok()?.ino();
-        self.catalogue.by_ino(ino).map(|(_, sample)| sample)
+        let number = fs::metadata(&real).ok()?.ino();
+        self.catalogue.by_ino(ino::kept(number).unwrap_or(number)).map(|(_, sample)| sample)
     }
 }
 
@@ -181,6 +181,11 @@ impl From {
                 )
                 .into()),
             };
+        }
+        // Whoever asks a mount first need not wait for its store to be let go.
+        let was_mounted = fs::read_to_string(folder.join("owner")).is_ok_and(|owner| owner.contains(MOUNTED));
+        if was_mounted && let Some(mount) = mount_of(root.path(), &folder) {
+            return Ok((Self::Mount(mount), folder));
         }
         match context::open_store(folder.clone(), root, false, "reading") {
             Ok(store) => Ok((Self::Store(store), folder)),

@@ -15,6 +15,7 @@ use super::progress::{PassBar, sentences};
 use super::{Failure, Global, Outcome};
 use crate::archive::ArchiveRoot;
 use crate::mount::{self, MountOptions, Mounted, Report, mostly_absent};
+use crate::store::MOUNTED;
 
 /// Mount an archive, sorted
 ///
@@ -98,7 +99,7 @@ fn run_here(global: &Global, args: MountArgs) -> Result<Outcome, Failure> {
             let _ = asked.try_send(());
         }
     })?;
-    let store = context::open_store(folder, &root, args.repair, &format!("mounted at {}", at.display()))?;
+    let store = context::open_store(folder, &root, args.repair, &format!("{MOUNTED} {}", at.display()))?;
     let backend = ear.start()?;
     let threads = ear.threads(args.threads.map(usize::from));
     let algorithm = ear.algorithm();

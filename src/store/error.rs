@@ -5,15 +5,14 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+/// What the purpose of a process that mounts begins with.
+pub const MOUNTED: &str = "mounted at";
+
 /// A store that can't be opened, read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Another process owns it.
-    #[error(
-        "the store {path} is in use by {owner}. While it is mounted, its own files are the way in: save rules in \
-         MOUNT/_control/rules.yml, append to MOUNT/_control/overrides.jsonl, read MOUNT/_control/index.jsonl; or \
-         unmount it first"
-    )]
+    #[error("the store {path} is in use by {owner}. {}", way_round(owner))]
     InUse {
         /// The store's folder.
         path: PathBuf,
@@ -97,6 +96,16 @@ impl StoreError {
             sled::Error::Corruption { .. } => Self::Damaged { path, reason: "its data is corrupt".to_owned() },
             other => Self::Damaged { path, reason: other.to_string() },
         }
+    }
+}
+
+/// What whoever finds the store in use can do.
+fn way_round(owner: &str) -> &'static str {
+    if owner.contains(MOUNTED) {
+        "While it is mounted, its own files are the way in: save rules in MOUNT/_control/rules.yml, append to \
+         MOUNT/_control/overrides.jsonl, read MOUNT/_control/index.jsonl; or unmount it first"
+    } else {
+        "Try again when that has ended, or end it"
     }
 }
 

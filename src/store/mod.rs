@@ -15,7 +15,7 @@ mod trees;
 mod vouched;
 mod word;
 
-pub use error::StoreError;
+pub use error::{MOUNTED, StoreError};
 pub use imported::ImportedModel;
 pub use journal::{Entry as JournalEntry, Event as JournalEvent};
 pub use location::{archive_of, default_folder, known_archives};

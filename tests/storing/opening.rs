@@ -16,7 +16,14 @@ fn a_second_process_is_told_who_has_the_store_and_the_way_round() {
     assert_eq!(run.code, Some(1), "{run:?}");
     let owner = format!("process {}", std::process::id());
     let store = place.store().display().to_string();
-    for word in ["in use by", &owner, "a test", &store, "_control/rules.yml", "unmount"] {
+    for word in ["in use by", &owner, "a test", &store, "Try again when that has ended"] {
+        assert!(run.stderr.contains(word), "`{word}` is not in: {}", run.stderr);
+    }
+    assert!(!run.stderr.contains("mount"), "nothing is mounted: {}", run.stderr);
+    let owner = place.store().join("owner");
+    fs::write(owner, format!("process {}, mounted at /mnt/drums", std::process::id())).unwrap();
+    let run = place.index(&[]);
+    for word in ["in use by", "/mnt/drums", "_control/rules.yml", "unmount"] {
         assert!(run.stderr.contains(word), "`{word}` is not in: {}", run.stderr);
     }
     drop(held);
