@@ -146,7 +146,7 @@ fn while_a_mount_has_the_store_it_goes_through_the_mount_and_shows_at_once() {
     let output = run(&["pack/two.wav", "Cuicaa"]);
     assert!(!output.status.success() && text(&output.stderr).contains("did you mean `Cuica`"), "{output:?}");
     // By a path that it was opened by and has no longer, too.
-    std::fs::read(&shown).unwrap();
+    fs::read(&shown).unwrap();
     assert!(run(&["pack/one.wav", "Clap"]).status.success());
     let output = drumfs().args(["override", shown.to_str().unwrap(), "Cowbell"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
